@@ -1,0 +1,90 @@
+/** One message of a conversation, validated but in the client's own words. */
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant" | "tool";
+  readonly content: string;
+  readonly name?: string;
+  readonly toolCallId?: string;
+  readonly toolCalls?: readonly ToolCall[];
+}
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text, as the model or the client wrote it. */
+  readonly arguments: string;
+}
+
+export interface ToolDefinition {
+  readonly name: string;
+  readonly description?: string;
+  /** JSON Schema of the arguments. */
+  readonly parameters?: Readonly<Record<string, unknown>>;
+}
+
+/** What to continue. Text in messages is never parsed for special tokens. */
+export type Prompt = {
+  readonly kind: "chat";
+  readonly messages: readonly ChatMessage[];
+  readonly tools?: readonly ToolDefinition[];
+};
+
+/** All values are given: the wire's defaults are filled in by openai/request.ts. Meanings are llama.cpp's. */
+export interface SamplingOptions {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** Candidates kept; 0 keeps all. */
+  readonly topK: number;
+  /** Probability mass kept; 1 keeps all. */
+  readonly topP: number;
+  /** Least share of the best candidate's probability; 0 keeps all. */
+  readonly minP: number;
+  /** 1 is off. */
+  readonly repeatPenalty: number;
+  /** Tokens of prompt and answer that the three penalties look at; 0 is off, -1 is the whole context. */
+  readonly repeatLastN: number;
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  /** Same seed, same parameters, same prompt: same text. Up to 64 bits; undefined draws one at random. */
+  readonly seed: bigint | undefined;
+}
+
+export interface GenerateRequest {
+  readonly prompt: Prompt;
+  /** Answers to the one prompt, at least 1. */
+  readonly choices: number;
+  /** Tokens of each answer; undefined runs until the context is full. */
+  readonly maxTokens: number | undefined;
+  /** Texts that end an answer; none is empty. */
+  readonly stop: readonly string[];
+  readonly sampling: SamplingOptions;
+}
+
+export type FinishReason = "stop" | "length";
+
+export interface Usage {
+  /** The prompt's tokens, counted once for all choices. */
+  readonly promptTokens: number;
+  /** Prompt tokens that were not evaluated again; always below `promptTokens`. */
+  readonly cachedTokens: number;
+  /** Sampled tokens of all choices, end tokens left out. */
+  readonly completionTokens: number;
+}
+
+/** Where the time went, in milliseconds. Counts are tokens. */
+export interface Timings {
+  readonly cachedTokens: number;
+  readonly promptTokens: number;
+  readonly promptMs: number;
+  readonly predictedTokens: number;
+  readonly predictedMs: number;
+}
+
+/**
+ * What an engine yields. The order is: one `started`; then for each choice any number of `text` and one `finish`,
+ * choices interleaved; then one `done`. Text is valid Unicode, never a part of a stop sequence.
+ */
+export type GenerationStep =
+  | { readonly type: "started" }
+  | { readonly type: "text"; readonly choice: number; readonly text: string }
+  | { readonly type: "finish"; readonly choice: number; readonly reason: FinishReason }
+  | { readonly type: "done"; readonly usage: Usage; readonly timings: Timings };

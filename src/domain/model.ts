@@ -1,0 +1,25 @@
+/** What is known of the loaded model. All of it is public: it is what `/v1/models` shows. */
+export interface ModelCard {
+  /** The name that requests give, such as `qwen3-0.6b`. */
+  readonly id: string;
+  /** Further names that mean the same model. */
+  readonly aliases: readonly string[];
+  /** The model file's own time, in seconds since 1970. */
+  readonly createdAt: number;
+  /** Tokens one sequence can hold. */
+  readonly contextLength: number;
+  /** Tokens the model was trained for. */
+  readonly trainedContextLength: number;
+  readonly vocabularySize: number;
+  /** llama.cpp's name of the tokenizer kind, such as `bpe`. */
+  readonly vocabularyType: string;
+  readonly embeddingLength: number;
+  /** Count of weights. */
+  readonly parameters: number;
+  /** Size of the weights in bytes. */
+  readonly bytes: number;
+  /** Weight format, such as `Q8_0`. */
+  readonly quantization: string;
+  /** Stable for the same model file, engine build and version. */
+  readonly fingerprint: string;
+}
