@@ -12,7 +12,7 @@ const KV_NUMBER_BYTES = 2;
 /** Enough for a conversation. Longer ones cost memory for each slot. */
 const DEFAULT_CONTEXT_LENGTH = 4096;
 const DEFAULT_SLOTS = 1;
-export const MAX_SLOTS = 64;
+const MAX_SLOTS = 64;
 /** The network bills the greater of vCPUs and memory in units of this. */
 const MIB_OF_ONE_UNIT = 2048;
 /** The sizes that the network publishes. Source: its price aggregate, tiers of `program`. */
