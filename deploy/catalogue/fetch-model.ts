@@ -4,7 +4,6 @@
  */
 import { mkdir, readFile, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 
 import { CodedError } from "../../src/domain/errors.ts";
@@ -14,6 +13,7 @@ import { lockDownload } from "./download-lock.ts";
 import { rememberSha256, sha256OfFile } from "./hash-file.ts";
 import { hubFrom, lookUp, openFile, PassingFailure, reasonOf, type Hub, type HubFile } from "./hub.ts";
 import { partBytes, PartFile, type PartDescription } from "./part-file.ts";
+import { createRetry, type Retry, type RetryOptions } from "./retry.ts";
 import { createRateMeter, type TransferProgress } from "./transfer-rate.ts";
 import { writeFileAtomically } from "./write-file-atomically.ts";
 
@@ -21,16 +21,10 @@ import { writeFileAtomically } from "./write-file-atomically.ts";
 const MAX_FAILURES = 6;
 /** Somebody who is offline should hear it soon. */
 const MAX_LOOK_UP_FAILURES = 3;
-const FIRST_DELAY_MS = 1000;
-const MAX_DELAY_MS = 30_000;
-/** A server that asks for more is told to the user instead. */
-const MAX_RETRY_AFTER_MS = 120_000;
-/** A connection that brings nothing for so long is given up. */
-const STALL_MS = 60_000;
 /** Left free on the disk, for everybody else. */
 const SPARE_DISK_BYTES = 64 * 1024 * 1024;
 
-export interface FetchOptions {
+export interface FetchOptions extends RetryOptions {
   /** Models lie in it as owner/repository/file. */
   readonly modelsDirectory: string;
   readonly cacheDirectory: string;
@@ -40,11 +34,7 @@ export interface FetchOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
-  /** A sentence for the user, such as that it is tried again. */
-  readonly onNotice?: ((sentence: string) => void) | undefined;
   /** For tests. */
-  readonly firstDelayMs?: number;
-  readonly stallMs?: number;
   readonly freeDiskBytes?: (directory: string) => Promise<number>;
 }
 
@@ -235,50 +225,6 @@ function continues(response: Response, fromByte: number, totalBytes: number, tag
   const etag = response.headers.get("etag");
   const sameTag = tag === undefined || etag === null || tag === etag;
   return sameTag && Number(start) === fromByte && (total === "*" || Number(total) === totalBytes);
-}
-
-/** Aborts a connection that brings nothing. */
-interface Stall {
-  readonly signal: AbortSignal;
-  restart(): void;
-}
-type Retry = <Result>(
-  maxFailures: number,
-  doneBytes: () => number,
-  attempt: (stall: Stall) => Promise<Result>,
-) => Promise<Result>;
-
-/** Tries again after what may pass, later each time; new bytes are a new beginning. */
-function createRetry(options: FetchOptions, signal: AbortSignal): Retry {
-  return async (maxFailures, doneBytes, attempt) => {
-    let failures = 0;
-    let mostBytes = doneBytes();
-    for (;;) {
-      const stalled = new AbortController();
-      const timer = setTimeout(() => stalled.abort(), options.stallMs ?? STALL_MS);
-      try {
-        return await attempt({ signal: AbortSignal.any([signal, stalled.signal]), restart: () => timer.refresh() });
-      } catch (error) {
-        const failure =
-          stalled.signal.aborted && !signal.aborted ? new PassingFailure("the connection brought nothing more") : error;
-        if (!(failure instanceof PassingFailure) || signal.aborted) throw failure;
-        // A server that ignores ranges brings the same bytes again and again: these do not count.
-        failures = doneBytes() > mostBytes ? 1 : failures + 1;
-        mostBytes = Math.max(mostBytes, doneBytes());
-        const delayMs = failure.retryAfterMs ?? backOffMs(options.firstDelayMs ?? FIRST_DELAY_MS, failures);
-        if (failures >= maxFailures || delayMs > MAX_RETRY_AFTER_MS) throw failure;
-        options.onNotice?.(`${failure.message}; trying again in ${Math.ceil(delayMs / 1000)} s`);
-        await sleep(delayMs, undefined, { signal });
-      } finally {
-        clearTimeout(timer);
-      }
-    }
-  };
-}
-
-/** Doubled each time, and off by up to a quarter, so that many clients do not come back together. */
-function backOffMs(firstMs: number, failures: number): number {
-  return Math.min(MAX_DELAY_MS, firstMs * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
 }
 
 async function checkDisk(directory: string, neededBytes: number, options: FetchOptions): Promise<void> {

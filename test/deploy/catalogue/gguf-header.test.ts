@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -103,10 +102,7 @@ test("what cannot be opened says why", (context) => {
   mkdirSync(join(directory, "folder.gguf"));
   assert.match(refusal(join(directory, "folder.gguf")).message, /^folder\.gguf is a directory\./);
 
-  if (process.platform !== "win32") {
-    execFileSync("mkfifo", [join(directory, "pipe.gguf")]);
-    assert.match(refusal(join(directory, "pipe.gguf")).message, /not a regular file/);
-  }
+  if (process.platform !== "win32") assert.match(refusal("/dev/null").message, /^null is not a regular file\./);
   if (process.getuid?.() === 0) return context.diagnostic("unreadable files: root may read everything");
   chmodSync(write(makeGguf(), "secret.gguf"), 0);
   assert.match(refusal(join(directory, "secret.gguf")).message, /no permission/);
