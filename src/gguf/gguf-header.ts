@@ -16,11 +16,11 @@ import { HeaderCursor, invalidModel, printable, type OpenFile } from "./header-c
 /** The format's default; real files use no other. */
 const DEFAULT_ALIGNMENT = 32;
 /** Far above any page size. */
-export const MAX_ALIGNMENT = 1024 * 1024;
+const MAX_ALIGNMENT = 1024 * 1024;
 /** Counts of layers, heads, context and the like; the longest context of a real model has 10,485,760 tokens. */
-export const MAX_MODEL_NUMBER = 2 ** 31 - 1;
+const MAX_MODEL_NUMBER = 2 ** 31 - 1;
 /** The deepest real models have under 200 layers. */
-export const MAX_BLOCK_COUNT = 1024;
+const MAX_BLOCK_COUNT = 1024;
 
 export interface GgufHeader {
   readonly version: 2 | 3;
@@ -96,9 +96,8 @@ function openModelFile(path: string): OpenFile {
 }
 
 function readOpenFile(file: OpenFile): GgufHeader {
-  const version = readVersion(file);
   const cursor = new HeaderCursor(file);
-  cursor.skip(8);
+  const version = readVersion(cursor);
   const tensorCount = cursor.u64();
   const metadata = readMetadata(cursor, cursor.u64());
 
@@ -130,15 +129,15 @@ function readOpenFile(file: OpenFile): GgufHeader {
   };
 }
 
-function readVersion(file: OpenFile): 2 | 3 {
+/** Leaves the cursor behind the version. */
+function readVersion(cursor: HeaderCursor): 2 | 3 {
+  const { file } = cursor;
   if (file.bytes === 0) throw invalidModel(file, "is empty. Download it again.");
   if (file.bytes < 8) throw invalidModel(file, `is not a GGUF file (it has only ${file.bytes} bytes).`);
-  const cursor = new HeaderCursor(file);
-  const beginning = cursor.text(8);
+  const beginning = cursor.peekText(8);
   if (!beginning.startsWith("GGUF")) throw notGguf(file, beginning);
-  const start = new HeaderCursor(file);
-  start.skip(4);
-  const version = start.u32();
+  cursor.skip(4);
+  const version = cursor.u32();
   if (version === 2 || version === 3) return version;
   if (version !== 0 && version % 65_536 === 0) {
     throw invalidModel(file, "is a big-endian GGUF file. Get the little-endian one, which is the usual kind.");
@@ -154,7 +153,7 @@ function notGguf(file: OpenFile, beginning: string): Error {
   if (beginning.startsWith("version ")) {
     return invalidModel(file, `is not a GGUF file (${shown}): it may be a Git LFS pointer. Download the file itself.`);
   }
-  if (/^\s*<(!doctype|html|\?xml)/i.test(beginning) || beginning.startsWith("<!DOCTYP")) {
+  if (/^\s*<(!doc|html|\?xml)/i.test(beginning)) {
     return invalidModel(file, `is not a GGUF file (${shown}): it is a web page. Download the file itself.`);
   }
   return invalidModel(file, `is not a GGUF file (${shown}).`);

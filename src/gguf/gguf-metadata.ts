@@ -1,19 +1,19 @@
 import { invalidModel, printable, type HeaderCursor } from "./header-cursor.ts";
 
 /** Real files have 20 to 70. */
-export const MAX_METADATA_ENTRIES = 4096;
+const MAX_METADATA_ENTRIES = 4096;
 /** Real keys stay below 80 bytes; the format would allow 65,535. */
-export const MAX_KEY_BYTES = 1024;
+const MAX_KEY_BYTES = 1024;
 /** The longest text in real files is a whole tokenizer.json: 33 MiB for the 262,144 tokens of Gemma 3. It is skipped. */
-export const MAX_STRING_BYTES = 64 * 1024 * 1024;
+const MAX_STRING_BYTES = 64 * 1024 * 1024;
 /** For texts that are kept. The longest chat templates, with tools, have about 30 KiB. */
-export const MAX_KEPT_STRING_BYTES = 512 * 1024;
+const MAX_KEPT_STRING_BYTES = 512 * 1024;
 /** The longest arrays are the 514,906 merges of Gemma 3. */
-export const MAX_ARRAY_ELEMENTS = 4 * 1024 * 1024;
+const MAX_ARRAY_ELEMENTS = 4 * 1024 * 1024;
 /** One value for each layer, where an architecture varies its heads; the deepest real models have under 200 layers. */
-export const MAX_KEPT_ARRAY_ELEMENTS = 1024;
+const MAX_KEPT_ARRAY_ELEMENTS = 1024;
 /** No known model nests arrays; the format allows it. */
-export const MAX_ARRAY_DEPTH = 4;
+const MAX_ARRAY_DEPTH = 4;
 
 const STRING = 8;
 const ARRAY = 9;

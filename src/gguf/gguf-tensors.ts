@@ -3,11 +3,11 @@ import { inWords, readName } from "./gguf-metadata.ts";
 import { invalidModel, printable, type HeaderCursor } from "./header-cursor.ts";
 
 /** The largest real models have about 2,500, those with one tensor for each expert of each layer about 20,000. */
-export const MAX_TENSORS = 65_536;
+const MAX_TENSORS = 65_536;
 /** ggml keeps names in 64 bytes, the last of them zero. */
-export const MAX_TENSOR_NAME_BYTES = 63;
+const MAX_TENSOR_NAME_BYTES = 63;
 /** Of ggml's tensors. */
-export const MAX_DIMENSIONS = 4;
+const MAX_DIMENSIONS = 4;
 
 /** All tensors together. */
 export interface TensorTotals {

@@ -3,7 +3,7 @@ import { readSync } from "node:fs";
 import { CodedError } from "../domain/errors.ts";
 
 /** A vocabulary of 262,144 tokens with its merges takes about 16 MiB, the tokenizer.json that some files add 33 MiB. */
-export const MAX_HEADER_BYTES = 128 * 1024 * 1024;
+const MAX_HEADER_BYTES = 128 * 1024 * 1024;
 
 /** The only memory that grows with the file: one window, whatever sizes the file announces. */
 const WINDOW_BYTES = 1024 * 1024;
@@ -29,13 +29,14 @@ export function invalidModel(file: Pick<OpenFile, "name">, sentence: string): Co
 /** Reads little-endian values one after the other. Every read is checked against the file's end before it is done. */
 export class HeaderCursor {
   readonly file: OpenFile;
-  readonly #window = Buffer.alloc(WINDOW_BYTES);
+  readonly #window: Buffer;
   #windowStart = 0;
   #windowBytes = 0;
   #position = 0;
 
   constructor(file: OpenFile) {
     this.file = file;
+    this.#window = Buffer.alloc(Math.min(WINDOW_BYTES, file.bytes));
   }
 
   /** Bytes from the file's beginning. */
@@ -83,6 +84,13 @@ export class HeaderCursor {
     return this.#window.toString("utf8", at, at + bytes);
   }
 
+  /** The same, without moving on. */
+  peekText(bytes: number): string {
+    const text = this.text(bytes);
+    this.#position -= bytes;
+    return text;
+  }
+
   skip(bytes: number): void {
     this.#checkWithin(bytes);
     this.#position += bytes;
@@ -104,8 +112,8 @@ export class HeaderCursor {
   #fill(): void {
     this.#windowStart = this.#position;
     this.#windowBytes = 0;
-    while (this.#windowBytes < WINDOW_BYTES) {
-      const room = WINDOW_BYTES - this.#windowBytes;
+    while (this.#windowBytes < this.#window.length) {
+      const room = this.#window.length - this.#windowBytes;
       const got = readSync(this.file.fd, this.#window, this.#windowBytes, room, this.#position + this.#windowBytes);
       if (got === 0) return;
       this.#windowBytes += got;

@@ -78,3 +78,7 @@ export function requestOf(transcript: Transcript): GenerateRequest {
   const tools = transcript.tools?.map((tool) => tool.function);
   return chatRequest(messages, tools === undefined ? {} : { tools });
 }
+
+/** As shared with the model. */
+export const DEMO_BYTES = 2_187_008;
+export const DEMO_SHA256 = "ad0cbd6ae2b8f9adffc5f531c53f58a93a62445299a3d922aeb5496b84d5ced6";
