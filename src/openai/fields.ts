@@ -21,7 +21,7 @@ import {
  * - ignored: checked; a hint that this server does not take, reported in `X-Ignored-Params`;
  * - neutral: refused by name unless its value asks for nothing.
  */
-export type FieldUse = "honoured" | "accepted" | "ignored" | "neutral";
+type FieldUse = "honoured" | "accepted" | "ignored" | "neutral";
 
 export interface Field {
   readonly use: FieldUse;

@@ -26,20 +26,32 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-/** Counts brackets outside of strings; of text that is not JSON it may say anything. */
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
+/** All that tells { from [, and } from ]. */
+const BRACE_BIT = 0x20;
+
+/** Counts brackets outside of strings; of text that is not JSON it may say anything. Every byte passes here. */
 function isTooDeep(text: string): boolean {
   let depth = 0;
-  let quoted = false;
   for (let index = 0; index < text.length; index += 1) {
-    const character = text[index];
-    if (quoted) {
-      if (character === "\\") index += 1;
-      else if (character === '"') quoted = false;
-    } else if (character === '"') quoted = true;
-    else if (character === "[" || character === "{") {
+    const character = text.charCodeAt(index);
+    if (character === QUOTE) index = endOfString(text, index);
+    else if ((character & ~BRACE_BIT) === BRACKET) {
       depth += 1;
       if (depth > MAX_DEPTH) return true;
-    } else if (character === "]" || character === "}") depth -= 1;
+    } else if ((character & ~BRACE_BIT) === CLOSING_BRACKET) depth -= 1;
   }
   return false;
+}
+
+/** Where the string that starts at `start` has its closing quote, or the text its end. */
+function endOfString(text: string, start: number): number {
+  let index = start + 1;
+  while (index < text.length && text.charCodeAt(index) !== QUOTE) {
+    index += text.charCodeAt(index) === BACKSLASH ? 2 : 1;
+  }
+  return index;
 }

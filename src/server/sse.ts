@@ -64,13 +64,19 @@ export class EventWriter {
     this.#waiting = "";
     if (this.#ending) {
       this.#res.end(events);
+      this.#expectReading();
       return;
     }
     this.#pingTimer?.refresh();
-    if (!this.#res.write(events)) this.#stallTimer = setTimeout(() => this.#giveUp(), this.#options.stallMs);
+    if (!this.#res.write(events)) this.#expectReading();
+  }
+
+  #expectReading(): void {
+    this.#stallTimer = setTimeout(() => this.#giveUp(), this.#options.stallMs);
   }
 
   #resume(): void {
+    if (this.#res.writableEnded) return;
     clearTimeout(this.#stallTimer);
     this.#stallTimer = undefined;
     if (this.#waiting !== "" || this.#ending) this.#flush();

@@ -8,7 +8,7 @@ import type { ModelCard } from "../../src/domain/model.ts";
 /** A step to yield, milliseconds to wait, something to throw, or a promise to wait for. */
 export type Script = readonly (GenerationStep | number | Error | Promise<unknown>)[];
 
-export const card: ModelCard = {
+const card: ModelCard = {
   id: "tiny",
   aliases: ["tiny-alias", "org/tiny"],
   createdAt: 1731000000,

@@ -116,6 +116,24 @@ test("a client that leaves while the model loads never reaches the engine", asyn
   assert.equal(engine.requests.length, 0);
 });
 
+test("a client that leaves in the middle of its request is logged as that", async (t) => {
+  const { promise, resolve } = new Deferred();
+  const logged: unknown[] = [];
+  const log = (event: string, data: Readonly<Record<string, unknown>> = {}) => {
+    logged.push([event, data["status"], data["error"]]);
+    if (event === "request") resolve();
+  };
+  const { port } = await listen(t, appOf(new FakeEngine(), { log }));
+  const socket = connect(port, "127.0.0.1");
+  socket.write(rawPost({ messages }).slice(0, -5));
+  await sleep(50);
+  socket.destroy();
+  await promise;
+  await sleep(10);
+  assert.deepEqual(logged[0]?.valueOf(), ["request", 499, undefined]);
+  assert.equal(logged.length, 1);
+});
+
 test("a finished request is not reported to the engine as left", async (t) => {
   const engine = new FakeEngine();
   const { url } = await listen(t, appOf(engine));
