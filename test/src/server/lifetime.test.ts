@@ -120,7 +120,7 @@ test("a client that leaves in the middle of its request is logged as that", asyn
   const { promise, resolve } = new Deferred();
   const logged: unknown[] = [];
   const log = (event: string, data: Readonly<Record<string, unknown>> = {}) => {
-    logged.push([event, data["status"], data["error"]]);
+    logged.push([event, data["status"]]);
     if (event === "request") resolve();
   };
   const { port } = await listen(t, appOf(new FakeEngine(), { log }));
@@ -130,8 +130,7 @@ test("a client that leaves in the middle of its request is logged as that", asyn
   socket.destroy();
   await promise;
   await sleep(10);
-  assert.deepEqual(logged[0]?.valueOf(), ["request", 499, undefined]);
-  assert.equal(logged.length, 1);
+  assert.deepEqual(logged, [["request", 499]]);
 });
 
 test("a finished request is not reported to the engine as left", async (t) => {
