@@ -26,12 +26,7 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
 ]);
 
 // The body arrives de-chunked and decompressed; these describe how it travelled before. `expect` has been answered.
-const STALE_IN_REQUEST: ReadonlySet<string> = new Set([
-  ...HOP_BY_HOP,
-  "content-length",
-  "content-encoding",
-  "expect",
-]);
+const STALE_IN_REQUEST: ReadonlySet<string> = new Set([...HOP_BY_HOP, "content-length", "content-encoding", "expect"]);
 
 // `date` is set by the supervisor, and it removes `content-encoding` whatever the body is.
 const STALE_IN_ANSWER: ReadonlySet<string> = new Set([...HOP_BY_HOP, "content-length", "content-encoding", "date"]);

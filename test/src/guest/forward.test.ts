@@ -96,6 +96,8 @@ test("answer headers that no longer hold are dropped, and the length is true", (
 test("an answer without a body keeps what it says of one", () => {
   const empty = new Uint8Array();
   const headers = [["content-length", "42"]] as const;
-  assert.deepEqual(toForwardedAnswer("HEAD", { status: 200, headers, body: empty }).headers, [["content-length", "42"]]);
+  assert.deepEqual(toForwardedAnswer("HEAD", { status: 200, headers, body: empty }).headers, [
+    ["content-length", "42"],
+  ]);
   assert.deepEqual(toForwardedAnswer("GET", { status: 204, headers, body: empty }).headers, []);
 });
