@@ -8,6 +8,7 @@ import type { ProgramStatus } from "./own-pages.ts";
 import type { NodeLog } from "./program-pool.ts";
 import type { CheckStrict } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
+import { route } from "./routing.ts";
 import { createSupervisor } from "./supervisor.ts";
 import { withoutUpgrade } from "./without-upgrade.ts";
 
@@ -101,9 +102,9 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
   };
 }
 
-/** The routes of a CCN. In the host form too: a program cannot serve these paths on a local node. */
-function isForCcn({ url = "" }: IncomingMessage): boolean {
-  return url.startsWith("/api/") || url.startsWith("/ipfs/");
+/** The routes of a CCN, unless the host names a program: that one may have an /api/ of its own. */
+function isForCcn({ url = "", headers }: IncomingMessage): boolean {
+  return (url.startsWith("/api/") || url.startsWith("/ipfs/")) && route(headers.host, url).kind !== "program";
 }
 
 /** Every open connection, upgraded ones too: `server.closeAllConnections` does not know those. */

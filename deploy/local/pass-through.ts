@@ -4,7 +4,7 @@ import { type IncomingMessage, request as httpRequest } from "node:http";
 import { HOP_BY_HOP, withoutHeaders } from "../../src/guest/forward.ts";
 import { type Exchange, toHeaderList, whatBecameOf } from "./exchange.ts";
 import { identityHeaders } from "./network-rules.ts";
-import { invalidAnswer, noAnswer, type Refusal, sendRefusal, toErrorObject } from "./refusals.ts";
+import { invalidAnswer, noAnswer, sendRefusal, toErrorObject } from "./refusals.ts";
 
 // `expect` has been answered by this node.
 const DROPPED_FROM_REQUEST: ReadonlySet<string> = new Set([...HOP_BY_HOP, "expect"]);
@@ -53,7 +53,7 @@ function send(exchange: Exchange, mayRetry: boolean): Sent {
       retry = send(exchange, false);
       return;
     }
-    void failureOf(error, exchange).then((refusal) => sendRefusal(response, refusal, false));
+    void refuse(error, exchange);
   });
   if (hasBody) request.pipe(guestRequest);
   else guestRequest.end();
@@ -89,9 +89,9 @@ async function endCutAnswer(exchange: Exchange, guestResponse: IncomingMessage):
   else response.end(`\n\ndata: ${JSON.stringify(toErrorObject(refusal))}\n\n`);
 }
 
-async function failureOf(error: NodeJS.ErrnoException, { lease }: Exchange): Promise<Refusal> {
-  if (error.code?.startsWith("HPE_") === true) return invalidAnswer(error);
-  return noAnswer(await whatBecameOf(lease));
+async function refuse(error: NodeJS.ErrnoException, { response, lease }: Exchange): Promise<void> {
+  const isNotHttp = error.code?.startsWith("HPE_") === true;
+  sendRefusal(response, isNotHttp ? invalidAnswer(error) : noAnswer(await whatBecameOf(lease)), false);
 }
 
 function requestHeaders(request: IncomingMessage, hasBody: boolean): string[] {

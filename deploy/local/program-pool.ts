@@ -109,24 +109,27 @@ export class ProgramPool {
       idleTimer: undefined,
     };
     this.#seats.set(itemHash, seat);
-    seat.started.then(
-      ({ running }) => {
-        seat.state = "running";
-        seat.running = running;
-        this.#armIdleTimer(seat);
-        void running.exited.then((how) => {
-          clearTimeout(seat.idleTimer);
-          seat.state = "leaving";
-          this.#seats.delete(itemHash);
-          this.#options.log("program ended", { program: itemHash, how });
-        });
-      },
-      (error: unknown) => {
-        this.#seats.delete(itemHash);
-        this.#options.log("program did not start", { program: itemHash, error: describe(error) });
-      },
-    );
+    void this.#follow(itemHash, seat);
     return seat;
+  }
+
+  /** Keeps the seat's state true from its start to its end. */
+  async #follow(itemHash: ItemHash, seat: Seat): Promise<void> {
+    const { log } = this.#options;
+    try {
+      seat.running = (await seat.started).running;
+    } catch (error) {
+      this.#seats.delete(itemHash);
+      log("program did not start", { program: itemHash, error: describe(error) });
+      return;
+    }
+    seat.state = "running";
+    this.#armIdleTimer(seat);
+    const how = await seat.running.exited;
+    clearTimeout(seat.idleTimer);
+    seat.state = "leaving";
+    this.#seats.delete(itemHash);
+    log("program ended", { program: itemHash, how });
   }
 
   async #start(

@@ -92,14 +92,16 @@ function superviseChild(
   });
   let isOver = false;
   // What it started itself ends with it: nobody else would end it.
-  const cleaned = ended.then(async () => {
+  async function cleanUp(): Promise<void> {
+    await ended;
     signalGroup(child, "SIGKILL");
     isOver = true;
     agent.destroy();
     await drained(child);
     log.close();
     await directory.remove();
-  });
+  }
+  const cleaned = cleanUp();
 
   async function stop(): Promise<void> {
     // Its process id may already belong to somebody else.
