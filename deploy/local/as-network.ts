@@ -64,14 +64,18 @@ async function askGuest({ request, target, lease }: Exchange, method: string, bo
       headers: toServerHeaders(method, headers, body.length).flat(),
       setHost: false,
     });
+    let isLate = false;
     const timer = setTimeout(
       () => {
+        isLate = true;
         reject(timedOut(seconds));
         guestRequest.destroy();
       },
       Math.min(seconds * 1000, MAX_DELAY_MS),
     );
     const fail = async (error: NodeJS.ErrnoException): Promise<void> => {
+      // The program is well; its connection was closed here.
+      if (isLate) return;
       clearTimeout(timer);
       if (error.code?.startsWith("HPE_") === true) return reject(invalidAnswer(error));
       lease.retire();

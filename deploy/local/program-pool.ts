@@ -31,7 +31,7 @@ export interface ProgramPoolOptions {
 export interface Lease {
   readonly resolved: ResolvedProgram;
   readonly running: RunningProgram;
-  /** No new request gets this program; it is stopped when the last one has ended. */
+  /** No new request gets this program; it is stopped when its last request has ended. */
   retire(): void;
   /** To be called once. */
   release(): void;
@@ -180,6 +180,7 @@ export class ProgramPool {
       running,
       retire: () => {
         if (seat.state === "running") seat.state = "leaving";
+        if (seat.leases === 0) void running.stop();
       },
       release: () => {
         seat.leases -= 1;

@@ -38,12 +38,12 @@ export function noProgramHere(path: string): Refusal {
   return new Refusal(404, "not_found", message, json(404, "404: Invalid message reference"));
 }
 
-export function wrongLabelLength(label: string): Refusal {
+export function wrongLabelLength(label: string, hex: string): Refusal {
   const message = `The host label "${label}" is base32, but not of the 32 bytes of an item hash. ${HOW_TO_LIST}`;
   return new Refusal(404, "hash_malformed", message, {
     status: 500,
     body: {
-      error: `Could not determine hash type: '${Buffer.from(label).toString("hex")}'`,
+      error: `Could not determine hash type: '${hex}'`,
       error_type: "<class 'aleph_message.exceptions.UnknownHashError'>",
     },
   });

@@ -12,7 +12,7 @@ export type Route =
   | { readonly kind: "own"; readonly path: string; readonly query: string }
   | { readonly kind: "malformed-reference"; readonly reference: string }
   /** A base32 label of another length than a hash. */
-  | { readonly kind: "wrong-label-length"; readonly label: string }
+  | { readonly kind: "wrong-label-length"; readonly label: string; readonly hex: string }
   | { readonly kind: "no-program"; readonly path: string };
 
 const OWN_PATH = /^\/(?:about|control|status|static|debug)(?:\/|$)/;
@@ -38,7 +38,7 @@ export function route(host: string | undefined, target: string, ownHosts: readon
   const label = name.split(".", 1)[0] ?? "";
   const bytes = decodeBase32(label);
   if (bytes === undefined) return { kind: "no-program", path };
-  if (bytes.length !== HASH_BYTES) return { kind: "wrong-label-length", label };
+  if (bytes.length !== HASH_BYTES) return { kind: "wrong-label-length", label, hex: bytes.toString("hex") };
   return { kind: "program", itemHash: parseItemHash(bytes.toString("hex")), target };
 }
 

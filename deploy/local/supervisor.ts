@@ -99,7 +99,7 @@ function toRefusal(found: Exclude<Route, { kind: "program" | "index" }>): refusa
     case "malformed-reference":
       return refusals.malformedReference(found.reference);
     case "wrong-label-length":
-      return refusals.wrongLabelLength(found.label);
+      return refusals.wrongLabelLength(found.label, found.hex);
     case "own":
       return refusals.ownPageNotFound(found.path);
     default:
