@@ -33,14 +33,14 @@ export interface LocalPrograms {
   readonly dataDir: string;
   readonly logged: { event: string; fields: Readonly<Record<string, unknown>> }[];
   /** A PROGRAM that runs the fake guest, with one model volume. */
-  publish(overrides?: ProgramOverrides): ItemHash;
+  readonly publish: (overrides?: ProgramOverrides) => ItemHash;
   /** The STORE messages behind every program here. */
   readonly codeRef: ItemHash;
   readonly modelRef: ItemHash;
   /** Takes away the file that a STORE message names. */
-  loseFile(ref: ItemHash): void;
+  readonly loseFile: (ref: ItemHash) => void;
   /** `/vm/<hash><path>` as a whole URL. */
-  url(program: ItemHash, path: string): string;
+  readonly url: (program: ItemHash, path: string) => string;
 }
 
 export async function startPrograms(t: TestContext, options: Partial<LocalNodeOptions> = {}): Promise<LocalPrograms> {

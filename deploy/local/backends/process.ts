@@ -1,13 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Agent } from "node:http";
-import { createConnection } from "node:net";
 import { join, posix } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { CodedError } from "../../../src/domain/errors.ts";
 import type { Backend, ProgramFiles, RunningProgram } from "./backend.ts";
 import { type Extract, ExtractedVolumes } from "./extracted-volumes.ts";
-import { createProgramDirectory, type ProgramDirectory } from "./program-directory.ts";
+import {
+  connectionError,
+  createProgramDirectory,
+  type ProgramDirectory,
+  removeAbandoned,
+} from "./program-directory.ts";
 import { programEnvironment } from "./program-environment.ts";
 import { ProgramLog } from "./program-log.ts";
 
@@ -33,6 +37,8 @@ const LOG_LINES_IN_ERROR = 20;
 export function createProcessBackend(options: ProcessBackendOptions): Backend {
   const { dataDir, extract, readyMs = READY_MS, graceMs = GRACE_MS } = options;
   const volumes = new ExtractedVolumes(join(dataDir, "volumes"), extract);
+  // Housekeeping: no start waits for it, and none fails by it.
+  removeAbandoned().catch(() => {});
 
   async function start(program: ProgramFiles, signal: AbortSignal): Promise<RunningProgram> {
     const entrypoint = checkEntrypoint(program.code.entrypoint);
@@ -144,22 +150,15 @@ async function waitUntilReady(program: RunningProgram, readyMs: number, signal: 
   const giveUpAt = performance.now() + readyMs;
   let exit: string | undefined;
   void program.exited.then((how) => (exit = how));
-  for (let pause = FIRST_POLL_MS; !(await accepts(program.socketPath)); pause = Math.min(pause * 1.5, LAST_POLL_MS)) {
+  for (
+    let pause = FIRST_POLL_MS;
+    (await connectionError(program.socketPath)) !== undefined;
+    pause = Math.min(pause * 1.5, LAST_POLL_MS)
+  ) {
     if (exit !== undefined) throw new Error(`it ${exit} before it accepted connections`);
     if (performance.now() > giveUpAt) throw new Error(`it accepted no connection within ${readyMs / 1000} s`);
     await delay(pause, undefined, { signal });
   }
-}
-
-async function accepts(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(socketPath);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
 
 /** Errors: `program_failed` when it would leave the code volume. */

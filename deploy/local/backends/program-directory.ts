@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
+import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
 
@@ -19,7 +20,9 @@ export interface ProgramDirectory {
 
 // sun_path holds 104 bytes on macOS and 108 on Linux, the final zero included.
 const MAX_SOCKET_PATH_BYTES = 103;
-const PREFIX = "pinference-";
+const PREFIX = "pinference-run-";
+// Far more than a start takes.
+const ABANDONED_AFTER_MS = 600_000;
 
 /** Errors: `program_failed` for mount points that cannot stand together. */
 export async function createProgramDirectory(mounts: readonly Mounted[]): Promise<ProgramDirectory> {
@@ -38,6 +41,35 @@ export async function createProgramDirectory(mounts: readonly Mounted[]): Promis
     throw error;
   }
   return { root, socketPath: join(directory, "s"), remove };
+}
+
+/** Removes what nodes that were killed have left. A program that has not answered yet is told by its age. */
+export async function removeAbandoned(parent: string = parentDirectory()): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (!name.startsWith(PREFIX)) continue;
+    const directory = join(parent, name);
+    try {
+      const { mtimeMs, uid } = await stat(directory);
+      if (uid !== process.getuid?.() || Date.now() - mtimeMs < ABANDONED_AFTER_MS) continue;
+      const refusal = await connectionError(join(directory, "s"));
+      // A busy program refuses with another code.
+      if (refusal === "ECONNREFUSED" || refusal === "ENOENT") await rm(directory, { recursive: true });
+    } catch {
+      // Another node was faster.
+    }
+  }
+}
+
+/** Undefined when a server listens on the socket, else the system's code. */
+export async function connectionError(socketPath: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createConnection(socketPath);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
 }
 
 function parentDirectory(): string {

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
+import { createServer } from "node:net";
 import { availableParallelism, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+import { removeAbandoned } from "../../../../deploy/local/backends/program-directory.ts";
 import { ProgramLog } from "../../../../deploy/local/backends/program-log.ts";
 import { createProcessBackend } from "../../../../deploy/local/backends/process.ts";
 import { extractByCopy, isAlive, startPrograms } from "../../../support/local-programs.ts";
@@ -79,14 +81,10 @@ test("a volume is extracted once, and a program's directory goes with it", async
 });
 
 test("a program that is never ready is given up, ended, and told by name", async (t) => {
-  const programs = await startPrograms(t, {
-    backend: createProcessBackend({
-      dataDir: mkdtempSync(join(tmpdir(), "process-backend-")),
-      extract: extractByCopy,
-      readyMs: 300,
-      graceMs: 200,
-    }),
-  });
+  const dataDir = mkdtempSync(join(tmpdir(), "process-backend-"));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const backend = createProcessBackend({ dataDir, extract: extractByCopy, readyMs: 300, graceMs: 200 });
+  const programs = await startPrograms(t, { backend });
   const startsFile = join(programs.dataDir, "starts");
   const variables = { PINFERENCE_TEST_CRASH: "never-ready", PINFERENCE_TEST_STARTS: startsFile };
   const response = await fetch(programs.url(programs.publish({ variables }), "/pid"));
@@ -95,14 +93,34 @@ test("a program that is never ready is given up, ended, and told by name", async
   assert.equal(isAlive(Number(readFileSync(startsFile, "utf8"))), false);
 });
 
+test("directories that killed nodes left are removed, those of live or new programs are not", async (t) => {
+  const parent = mkdtempSync(join(tmpdir(), "sweep-"));
+  t.after(() => rmSync(parent, { recursive: true, force: true }));
+  const [stale, fresh, live, other] = ["pinference-run-a", "pinference-run-b", "pinference-run-c", "other"].map(
+    (name) => {
+      const directory = join(parent, name);
+      mkdirSync(directory);
+      return directory;
+    },
+  ) as [string, string, string, string];
+  const server = createServer().listen(join(live, "s"));
+  t.after(() => server.close());
+  await delay(20);
+  for (const directory of [stale, live, other]) utimesSync(directory, 0, 0);
+  await removeAbandoned(parent);
+  assert.deepEqual(readdirSync(parent).toSorted(), [other, fresh, live].map((path) => basename(path)).toSorted());
+});
+
 test("programs end when the node is killed", async (t) => {
   const parent = spawn(process.execPath, [fileURLToPath(new URL("../../../support/doomed-node.js", import.meta.url))], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   t.after(() => parent.kill("SIGKILL"));
-  const pid = await new Promise<number>((resolve) => {
-    parent.stdout.once("data", (line: Buffer) => resolve(Number(String(line))));
+  const [dataDir = "", pidText] = await new Promise<string[]>((resolve) => {
+    parent.stdout.once("data", (lines: Buffer) => resolve(String(lines).split("\n")));
   });
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const pid = Number(pidText);
   assert.equal(isAlive(pid), true);
   parent.kill("SIGKILL");
   for (let tries = 0; tries < 100 && isAlive(pid); tries += 1) await delay(20);
