@@ -26,6 +26,8 @@ export interface Config {
   /** How long running requests may go on after SIGTERM. */
   readonly drainMs: number;
   readonly corsOrigin: string;
+  /** Whether to end when standard input does, which the process that started this one holds open. */
+  readonly exitWithParent: boolean;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -56,6 +58,7 @@ export function readConfig(env: Environment): Config {
     loadWaitMs: integer(env, "PINFERENCE_LOAD_WAIT_MS", { least: 0, most: 3_600_000 }) ?? 25_000,
     drainMs: integer(env, "PINFERENCE_DRAIN_MS", { least: 0, most: 3_600_000 }) ?? 10_000,
     corsOrigin: origin(env, "PINFERENCE_CORS_ORIGIN") ?? "*",
+    exitWithParent: flag(env, "PINFERENCE_EXIT_WITH_PARENT"),
   };
 }
 

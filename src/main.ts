@@ -45,7 +45,9 @@ async function start(config: Config): Promise<void> {
   const lifecycle = new Lifecycle();
   const server = await listen(createApp({ ...config, engine, log, lifecycle }), config.listen);
   log("listening", { ...config.listen });
-  stopOnSignal(server, engine, lifecycle, config.drainMs);
+  const stop = stopOnce(server, engine, lifecycle, config.drainMs);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
+  if (config.exitWithParent) exitWithParent(stop);
 
   try {
     await engine.ready;
@@ -56,19 +58,24 @@ async function start(config: Config): Promise<void> {
   }
 }
 
-function stopOnSignal(server: Server, engine: Engine, lifecycle: Lifecycle, drainMs: number): void {
+function stopOnce(server: Server, engine: Engine, lifecycle: Lifecycle, drainMs: number) {
   let stopping = false;
-  const stop = async (signal: string) => {
+  return async (reason: string): Promise<void> => {
     // A second signal is impatience.
     if (stopping) process.exit(1);
     stopping = true;
     const drained = await lifecycle.drain(drainMs);
-    log("stopping", { signal, drained });
+    log("stopping", { reason, drained });
     // Streams that still run end with an error event here.
     const closed = engine.close().catch((error: unknown) => log("fault", { reason: describeError(error) }));
     await Promise.race([closed, sleep(ENGINE_CLOSE_MS)]);
     await closeServer(server, CLOSE_GRACE_MS);
     process.exit(0);
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
+}
+
+/** A supervisor that was killed cannot send a signal, but the pipe it held as our standard input ends. */
+function exitWithParent(stop: (reason: string) => Promise<void>): void {
+  process.stdin.resume();
+  process.stdin.once("end", () => void stop("the supervisor is gone"));
 }
