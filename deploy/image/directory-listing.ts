@@ -1,5 +1,5 @@
 import { HEADER_ENTRIES_MAX } from "./squashfs-format.ts";
-import type { MetadataPosition } from "./metadata-writer.ts";
+import type { MetadataPosition, MetadataWriter } from "./metadata-writer.ts";
 
 export interface ListedName {
   readonly name: Buffer;
@@ -14,15 +14,46 @@ const ENTRY_BYTES = 8;
 const DELTA_MAX = 0x7fff;
 const DELTA_MIN = -0x8000;
 
+/** Where to begin reading for names from `firstName` on. */
+export interface IndexEntry {
+  /** Offset in the listing. */
+  readonly at: number;
+  /** Offset of the metadata block in the directory table. */
+  readonly block: number;
+  readonly firstName: Buffer;
+}
+
+export interface WrittenListing {
+  readonly position: MetadataPosition;
+  readonly bytes: number;
+  /** One for each metadata block after the first in which a header starts. */
+  readonly index: readonly IndexEntry[];
+}
+
 /** Names must come sorted. A header covers names whose inodes share a metadata block and have near numbers. */
-export function toDirectoryListing(names: readonly ListedName[]): Buffer {
+export function appendListing(names: readonly ListedName[], table: MetadataWriter): WrittenListing {
+  const { position } = table;
+  const index: IndexEntry[] = [];
+  let bytes = 0;
+  let indexedBlock = position.block;
+  for (const run of toRuns(names)) {
+    const record = Buffer.concat([toHeader(run), ...run.map((name) => toEntry(name, first(run)))]);
+    const { block } = table.append(record);
+    if (block !== indexedBlock) index.push({ at: bytes, block, firstName: first(run).name });
+    indexedBlock = block;
+    bytes += record.byteLength;
+  }
+  return { position, bytes, index };
+}
+
+function toRuns(names: readonly ListedName[]): ListedName[][] {
   const runs: ListedName[][] = [];
   for (const name of names) {
     const run = runs.at(-1);
     if (run !== undefined && fits(run, name)) run.push(name);
     else runs.push([name]);
   }
-  return Buffer.concat(runs.flatMap((run) => [toHeader(run), ...run.map((name) => toEntry(name, first(run)))]));
+  return runs;
 }
 
 function fits(run: readonly ListedName[], name: ListedName): boolean {

@@ -1,6 +1,6 @@
 /** Inode records. Every inode belongs to id number 0, has time 0, and one link unless it is a directory. */
 import { InodeType, LISTING_EXTRA_BYTES, NO_INDEX } from "./squashfs-format.ts";
-import type { MetadataPosition } from "./metadata-writer.ts";
+import type { IndexEntry, WrittenListing } from "./directory-listing.ts";
 
 /** The data of one file as it lies in the image. */
 export interface StoredData {
@@ -13,7 +13,6 @@ export interface StoredData {
   readonly sparseBytes: number;
 }
 
-const HEADER_BYTES = 16;
 const UINT16_MAX = 0xffff;
 const UINT32_MAX = 0xffff_ffff;
 
@@ -47,37 +46,48 @@ export function toSymlinkInode(number: number, target: string): Buffer {
 }
 
 export interface DirectoryFacts {
-  readonly listing: MetadataPosition;
-  readonly listingBytes: number;
+  readonly listing: WrittenListing;
   readonly subdirectories: number;
   readonly parentNumber: number;
 }
 
-/** The big form has room for an index of the listing; none is written, so a look-up reads the listing from its start. */
+/** The big form carries an index, without which the kernel reads a listing from its start for every name. */
 export function toDirectoryInode(number: number, mode: number, facts: DirectoryFacts): Buffer {
-  const bytes = facts.listingBytes + LISTING_EXTRA_BYTES;
+  const { position, bytes: listingBytes, index } = facts.listing;
+  const bytes = listingBytes + LISTING_EXTRA_BYTES;
   const links = facts.subdirectories + 2;
-  if (bytes > UINT16_MAX) {
+  if (bytes > UINT16_MAX || index.length > 0) {
+    const kept = index.slice(0, UINT16_MAX);
     const inode = record(40, InodeType.bigDirectory, mode, number);
     inode.writeUInt32LE(links, 16);
     inode.writeUInt32LE(bytes, 20);
-    inode.writeUInt32LE(facts.listing.block, 24);
+    inode.writeUInt32LE(position.block, 24);
     inode.writeUInt32LE(facts.parentNumber, 28);
-    inode.writeUInt16LE(facts.listing.offset, 34);
+    inode.writeUInt16LE(kept.length, 32);
+    inode.writeUInt16LE(position.offset, 34);
     inode.writeUInt32LE(NO_INDEX, 36); // extended attributes
-    return inode;
+    return Buffer.concat([inode, ...kept.map(toIndexRecord)]);
   }
   const inode = record(32, InodeType.directory, mode, number);
-  inode.writeUInt32LE(facts.listing.block, 16);
+  inode.writeUInt32LE(position.block, 16);
   inode.writeUInt32LE(links, 20);
   inode.writeUInt16LE(bytes, 24);
-  inode.writeUInt16LE(facts.listing.offset, 26);
+  inode.writeUInt16LE(position.offset, 26);
   inode.writeUInt32LE(facts.parentNumber, 28);
   return inode;
 }
 
+function toIndexRecord({ at, block, firstName }: IndexEntry): Buffer {
+  const entry = Buffer.alloc(12 + firstName.byteLength);
+  entry.writeUInt32LE(at, 0);
+  entry.writeUInt32LE(block, 4);
+  entry.writeUInt32LE(firstName.byteLength - 1, 8);
+  firstName.copy(entry, 12);
+  return entry;
+}
+
 function record(bytes: number, type: number, mode: number, number: number): Buffer {
-  const inode = Buffer.alloc(Math.max(bytes, HEADER_BYTES));
+  const inode = Buffer.alloc(bytes);
   inode.writeUInt16LE(type, 0);
   inode.writeUInt16LE(mode, 2);
   inode.writeUInt32LE(number, 12);

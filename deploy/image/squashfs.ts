@@ -2,7 +2,7 @@
  * Writes squashfs 4.0 images: a plan goes in, a file comes out, and the same plan always gives the same bytes.
  *
  * Of the format, these are left out because images here do not need them: fragments (file ends packed together),
- * extended attributes, the NFS export table, indexes of big directories, hard links, devices and sockets, sharing of
+ * extended attributes, the NFS export table, hard links, devices and sockets, sharing of
  * equal blocks, owners other than 0, times other than 0, and compressors other than gzip.
  *
  * Layout: superblock, data in the plan's order, inodes, listings, the one id, zeros up to a multiple of 4096.

@@ -1,5 +1,5 @@
 /** From the plan and the place of each file's data to everything else in the image. Pure. */
-import { toDirectoryListing, type ListedName } from "./directory-listing.ts";
+import { appendListing, type ListedName } from "./directory-listing.ts";
 import { toDirectoryInode, toFileInode, toSymlinkInode, type StoredData } from "./inodes.ts";
 import { MetadataWriter, type MetadataPosition } from "./metadata-writer.ts";
 import { DIRECTORY_MODE, type ImagePlan, type PlanEntry } from "./plan.ts";
@@ -46,10 +46,11 @@ export function buildTables(plan: ImagePlan, stored: readonly StoredData[], opti
           : toFileInode(child.number, child.entry?.mode ?? 0, dataOf.get(child) as StoredData);
       positions.set(child, inodes.append(inode));
     }
-    const listing = toDirectoryListing(directory.children.map((child) => toListed(child, positions)));
     const inode = toDirectoryInode(directory.number, directory.entry?.mode ?? DIRECTORY_MODE, {
-      listing: listings.append(listing),
-      listingBytes: listing.byteLength,
+      listing: appendListing(
+        directory.children.map((child) => toListed(child, positions)),
+        listings,
+      ),
       subdirectories: directory.children.filter(isDirectory).length,
       parentNumber: directory.parent?.number ?? nodes.length + 1,
     });
