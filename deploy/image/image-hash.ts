@@ -65,6 +65,7 @@ class ThreadedHasher implements ImageHasher {
 
   async #ask(message: Uint8Array | null): Promise<unknown> {
     const answer = once(this.#worker, "message");
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
     this.#worker.postMessage(message);
     const [value] = (await answer) as [unknown];
     return value;

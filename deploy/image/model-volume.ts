@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { CodedError } from "../../src/domain/errors.ts";
 import { FILE_MODE, planImage, type ImagePlan } from "./plan.ts";
 
-export const MODEL_CARD_FILE = "model-card.json";
+const MODEL_CARD_FILE = "model-card.json";
 
 export interface ModelVolumeOptions {
   readonly ggufPath: string;

@@ -49,7 +49,7 @@ export function planImage(entries: readonly PlanEntry[]): ImagePlan {
     if (byPath.has(entry.path)) refuse(entry.path, "is planned twice");
     byPath.set(entry.path, entry.content.kind === "symlink" ? { ...entry, mode: 0o777 } : entry);
   }
-  for (const path of [...byPath.keys()]) addParents(path, byPath);
+  for (const { path } of entries) addParents(path, byPath);
   const sorted = [...byPath.values()]
     .map((entry) => ({ entry, key: sortKey(entry.path) }))
     .sort((a, b) => Buffer.compare(a.key, b.key))

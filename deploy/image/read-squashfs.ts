@@ -14,7 +14,7 @@ interface EntryBase {
   readonly path: string;
   readonly mode: number;
 }
-export interface DirectoryEntry extends EntryBase {
+interface DirectoryEntry extends EntryBase {
   readonly kind: "directory";
 }
 export interface SymlinkEntry extends EntryBase {
@@ -86,7 +86,7 @@ export class SquashfsReader {
       if (next.path === "" && listing === undefined) invalidImage("its root is no directory");
       yield entry;
       if (listing === undefined) continue;
-      for (const name of this.#readListing(next.path, listing).reverse()) pending.push(name);
+      for (const name of this.#readListing(next.path, listing).toReversed()) pending.push(name);
     }
   }
 

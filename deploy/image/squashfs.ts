@@ -16,7 +16,7 @@ import { PartFile } from "./part-file.ts";
 import { contentBytes, type ImagePlan, type PlanContent } from "./plan.ts";
 import { SourceReader } from "./source-reader.ts";
 import { IMAGE_ALIGNMENT_BYTES } from "./squashfs-format.ts";
-import { BLOCK_BYTES_MAX, SUPERBLOCK_BYTES, type Compression } from "./superblock.ts";
+import { SUPERBLOCK_BYTES, type Compression } from "./superblock.ts";
 import { buildTables, type ImageTables } from "./tables.ts";
 
 export interface BuildOptions {
@@ -104,7 +104,7 @@ async function writeData(
     for await (const chunk of readAhead(content, buffers)) {
       throwIfAborted(signal);
       const pieces = encoder.encode(chunk);
-      await settleAll([file.append(pieces), hasher?.update(chunk)]);
+      await settleAll([file.append(pieces), hasher?.update(chunk) ?? Promise.resolve()]);
       doneBytes += chunk.byteLength;
       onProgress?.(doneBytes, plan.dataBytes);
     }
@@ -148,7 +148,7 @@ async function hashFinished(file: PartFile, signal: AbortSignal | undefined): Pr
 }
 
 /** Waits for all even when one fails, so that nobody still uses a buffer or the file afterwards. */
-async function settleAll(steps: readonly (Promise<void> | undefined)[]): Promise<void> {
+async function settleAll(steps: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(steps)) if (result.status === "rejected") throw result.reason;
 }
 

@@ -18,8 +18,8 @@ const Flag = {
   plainIds: 0x800,
 } as const;
 
-export const BLOCK_BYTES_MIN = 4096;
-export const BLOCK_BYTES_MAX = 1 << 20;
+const BLOCK_BYTES_MIN = 4096;
+const BLOCK_BYTES_MAX = 1 << 20;
 
 export type Compression = "none" | "gzip";
 

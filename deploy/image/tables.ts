@@ -36,7 +36,7 @@ export function buildTables(plan: ImagePlan, stored: readonly StoredData[], opti
   const positions = new Map<Node, MetadataPosition>();
 
   // From the last directory to the root, so that what a listing refers to is always written already.
-  for (const directory of nodes.filter(isDirectory).reverse()) {
+  for (const directory of nodes.filter(isDirectory).toReversed()) {
     for (const child of directory.children) {
       const content = child.entry?.content;
       if (content === undefined || content.kind === "directory") continue;

@@ -68,9 +68,12 @@ test("the server's dependencies run from an extracted code volume, alone in a fo
   assert.deepEqual(JSON.parse(output), { tokens: 4 });
 });
 
+function manifest(name: string, more: object = {}): string {
+  return JSON.stringify({ name, version: "1.0.0", ...more });
+}
+
 /** A package root with a server, the three dependencies, and whatever else a test puts there. */
 async function fakeRoot(folder: string, extra: Record<string, string> = {}): Promise<string> {
-  const manifest = (name: string, more = {}) => JSON.stringify({ name, version: "1.0.0", ...more });
   const files: Record<string, string> = {
     "package.json": manifest("server"),
     "dist/src/main.js": "main",

@@ -168,9 +168,9 @@ test("no single damaged byte makes the reader do anything but read or refuse", a
   const { path, bytes } = await built(t, planImage([file("a/b", "abc"), link("l", "a"), directory("e")]), "gzip");
   for (let at = 0; at < Math.min(bytes, 400); at += 1) {
     for (const value of [0x00, 0x7f, 0xff]) {
-      const file = await damaged(path, (image) => void image.writeUInt8(value, at));
-      await readThrough(file).catch((error: { code?: string }) => {
-        assert.match(error.code ?? String(error), /^image_(?:invalid|not_squashfs)$/, `byte ${at} set to ${value}`);
+      const changed = await damaged(path, (image) => void image.writeUInt8(value, at));
+      await readThrough(changed).catch((error: Error & { code?: string }) => {
+        assert.match(error.code ?? error.message, /^image_(?:invalid|not_squashfs)$/, `byte ${at} set to ${value}`);
       });
     }
   }
