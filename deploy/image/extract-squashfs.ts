@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, open, rename, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-import { CodedError } from "../../src/domain/errors.ts";
+import { throwIfAborted } from "./image-hash.ts";
 import { invalidImage } from "./metadata-reader.ts";
 import { explained } from "./part-file.ts";
 import { SquashfsReader, type FileEntry, type ImageEntry, type SymlinkEntry } from "./read-squashfs.ts";
@@ -108,8 +108,4 @@ function isLink(entry: ImageEntry): entry is SymlinkEntry {
 async function removeTree(path: string): Promise<void> {
   await chmod(path, 0o700).catch(() => undefined);
   await rm(path, { recursive: true, force: true });
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new CodedError("interrupted", "unpacking was stopped", { cause: signal.reason });
 }

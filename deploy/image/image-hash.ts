@@ -1,7 +1,9 @@
 import { createHash, type Hash } from "node:crypto";
 import { once } from "node:events";
+import { open } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 
+import { CodedError } from "../../src/domain/errors.ts";
 import { parseSha256, type FileHash, type Sha256 } from "../../src/domain/hash.ts";
 import { CidHasher } from "./cid.ts";
 
@@ -20,6 +22,43 @@ export interface ImageHasher {
 
 /** Below this, starting a thread takes longer than it saves. */
 const THREAD_WORTH_BYTES = 64 * 1024 * 1024;
+
+/** A multiple of every block size. */
+const CHUNK_BYTES = 4 * 1024 * 1024;
+
+/** The names of an image that exists already. Errors: `interrupted`, and those of the operating system. */
+export async function hashImage(
+  path: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<ImageHashes & { readonly bytes: number }> {
+  const file = await open(path, "r");
+  const { size: expectedBytes } = await file.stat();
+  const hasher = createImageHasher(expectedBytes);
+  try {
+    const buffer = sharedBuffer();
+    let bytes = 0;
+    for (;;) {
+      throwIfAborted(signal);
+      const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, bytes);
+      if (bytesRead === 0) return { bytes, ...(await hasher.digest()) };
+      await hasher.update(buffer.subarray(0, bytesRead));
+      bytes += bytesRead;
+    }
+  } finally {
+    await hasher.dispose();
+    await file.close();
+  }
+}
+
+/** Room for one chunk in shared memory, which reaches the hashing thread without a copy. */
+export function sharedBuffer(): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(CHUNK_BYTES));
+}
+
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw new CodedError("interrupted", "stopped before the image was done", { cause: signal.reason });
+}
 
 export function createImageHasher(expectedBytes: number): ImageHasher {
   return expectedBytes < THREAD_WORTH_BYTES ? new PlainHasher() : new ThreadedHasher();

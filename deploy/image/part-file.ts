@@ -18,7 +18,12 @@ export class PartFile {
   }
 
   static async create(path: string): Promise<PartFile> {
-    return await explained(path, async () => new PartFile(path, await open(`${path}.part`, "w+")));
+    return await explained(path, async () => new PartFile(path, await open(`${path}.part`, "w")));
+  }
+
+  /** Where the bytes are until `commit`. */
+  get partPath(): string {
+    return `${this.#path}.part`;
   }
 
   /** Bytes appended so far. */
@@ -46,29 +51,18 @@ export class PartFile {
     await explained(this.#path, () => this.#handle.write(bytes, 0, bytes.byteLength, at));
   }
 
-  /** Calls `use` with each part of the file in turn; the buffer is used again after `use` returns. */
-  async readBack(buffer: Uint8Array, use: (bytes: Uint8Array) => Promise<void>): Promise<void> {
-    for (let at = 0; at < this.#size;) {
-      const { bytesRead } = await explained(this.#path, () => this.#handle.read(buffer, 0, buffer.byteLength, at));
-      if (bytesRead === 0)
-        throw new CodedError("data_directory", `"${this.#path}.part" was truncated by somebody else`);
-      await use(buffer.subarray(0, bytesRead));
-      at += bytesRead;
-    }
-  }
-
   async commit(): Promise<void> {
     await explained(this.#path, async () => {
       await this.#handle.sync();
       await this.#handle.close();
-      await rename(`${this.#path}.part`, this.#path);
+      await rename(this.partPath, this.#path);
       await syncDirectory(dirname(this.#path));
     });
   }
 
   async discard(): Promise<void> {
     await this.#handle.close().catch(() => undefined); // closed already when the rename failed
-    await rm(`${this.#path}.part`, { force: true });
+    await rm(this.partPath, { force: true });
   }
 }
 

@@ -2,15 +2,14 @@
  * Writes squashfs 4.0 images: a plan goes in, a file comes out, and the same plan always gives the same bytes.
  *
  * Of the format, these are left out because images here do not need them: fragments (file ends packed together),
- * extended attributes, the NFS export table, hard links, devices and sockets, sharing of
- * equal blocks, owners other than 0, times other than 0, and compressors other than gzip.
+ * extended attributes, the NFS export table, hard links, devices and sockets, sharing of equal blocks, owners other
+ * than 0, times other than 0, and compressors other than gzip.
  *
  * Layout: superblock, data in the plan's order, inodes, listings, the one id, zeros up to a multiple of 4096.
  */
-import { CodedError } from "../../src/domain/errors.ts";
 import type { BuiltImage } from "../../src/domain/volume.ts";
 import { BlockEncoder, expectPlainData } from "./data-blocks.ts";
-import { createImageHasher, type ImageHasher, type ImageHashes } from "./image-hash.ts";
+import { createImageHasher, hashImage, sharedBuffer, throwIfAborted, type ImageHasher } from "./image-hash.ts";
 import type { StoredData } from "./inodes.ts";
 import { PartFile } from "./part-file.ts";
 import { contentBytes, type ImagePlan, type PlanContent } from "./plan.ts";
@@ -28,8 +27,6 @@ export interface BuildOptions {
 }
 
 const BLOCK_BYTES = 128 * 1024;
-/** Read at once. Two such buffers exist, so that the next chunk is read while one is hashed and written. */
-const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /**
  * Builds `<path>.part`, then renames it to `path`, replacing what was there. On any failure nothing is left behind.
@@ -73,7 +70,7 @@ async function writeImage(plan: ImagePlan, file: PartFile, hasher: ImageHasher |
     return { bytes: file.size, ...(await hasher.digest()) };
   }
   await file.overwrite(tables.superblock, 0);
-  return { bytes: file.size, ...(await hashFinished(file, options.signal)) };
+  return await hashImage(file.partPath, options);
 }
 
 function foretell(plan: ImagePlan): ImageTables {
@@ -95,6 +92,7 @@ async function writeData(
   { compression, signal, onProgress }: BuildOptions,
 ): Promise<StoredData[]> {
   const zeros = Buffer.alloc(BLOCK_BYTES);
+  // Two, so that the next chunk is read while one is hashed and written.
   const buffers: Pair = [sharedBuffer(), sharedBuffer()];
   const stored: StoredData[] = [];
   let doneBytes = 0;
@@ -134,19 +132,6 @@ async function* readAhead(content: PlanContent & { kind: "file" | "bytes" }, buf
   }
 }
 
-async function hashFinished(file: PartFile, signal: AbortSignal | undefined): Promise<ImageHashes> {
-  const hasher = createImageHasher(file.size);
-  try {
-    await file.readBack(sharedBuffer(), async (bytes) => {
-      throwIfAborted(signal);
-      await hasher.update(bytes);
-    });
-    return await hasher.digest();
-  } finally {
-    await hasher.dispose();
-  }
-}
-
 /** Waits for all even when one fails, so that nobody still uses a buffer or the file afterwards. */
 async function settleAll(steps: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(steps)) if (result.status === "rejected") throw result.reason;
@@ -158,13 +143,4 @@ function toTableOptions(compression: Compression, dataEnd: number) {
 
 function isData(content: PlanContent): content is PlanContent & { kind: "file" | "bytes" } {
   return content.kind === "file" || content.kind === "bytes";
-}
-
-/** Shared memory reaches the hashing thread without a copy. */
-function sharedBuffer(): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(CHUNK_BYTES));
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new CodedError("interrupted", "the build was stopped", { cause: signal.reason });
 }

@@ -6,6 +6,7 @@ import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 
 import { CidHasher } from "../../../deploy/image/cid.ts";
+import { hashImage } from "../../../deploy/image/image-hash.ts";
 import { planImage, type ImagePlan, type PlanEntry } from "../../../deploy/image/plan.ts";
 import { SquashfsReader, type ImageEntry } from "../../../deploy/image/read-squashfs.ts";
 import { buildSquashfs } from "../../../deploy/image/squashfs.ts";
@@ -59,6 +60,7 @@ for (const compression of COMPRESSIONS) {
       sha256: createHash("sha256").update(bytes).digest("hex"),
       cid: cid.digest(),
     });
+    assert.deepEqual({ path, ...(await hashImage(path)) }, built);
     assert.equal(bytes.byteLength % 4096, 0);
   });
 
