@@ -4,8 +4,11 @@
  */
 import { deflate } from "pako";
 
+/** Level 9 is half as fast and makes native libraries 0.16% smaller. */
+const LEVEL = 7;
+
 /** Smaller than `data`, or undefined: what does not shrink is stored as it is. */
 export function compress(data: Uint8Array): Uint8Array | undefined {
-  const compressed = deflate(data, { level: 9 });
+  const compressed = deflate(data, { level: LEVEL });
   return compressed.byteLength < data.byteLength ? compressed : undefined;
 }

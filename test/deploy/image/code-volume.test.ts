@@ -129,6 +129,19 @@ test("the licence stays when other notes go", async (t) => {
   );
 });
 
+test("the same packages in another folder, made under another umask, give the same volume", async (t) => {
+  const hashes = [];
+  for (const umask of [0o022, 0o077]) {
+    const folder = await temporaryFolder(t);
+    const before = process.umask(umask);
+    const root = await fakeRoot(join(folder, "root"));
+    process.umask(before);
+    const { plan } = planCodeVolume({ packageRoot: root });
+    hashes.push((await buildSquashfs(plan, join(folder, "image"), { compression: "gzip" })).sha256);
+  }
+  assert.equal(hashes[0], hashes[1]);
+});
+
 test("a missing server, dependency or backend is named with what to run", async (t) => {
   const folder = await temporaryFolder(t);
   assert.throws(() => planCodeVolume({ packageRoot: folder }), {
