@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseSha256, type FileHash, type Sha256 } from "../../src/domain/hash.ts";
-import { CidHasher } from "./cid.ts";
+import { CidHasher } from "../cid/cid.ts";
 
 export interface ImageHashes {
   readonly sha256: Sha256;

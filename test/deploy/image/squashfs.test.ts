@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 
-import { CidHasher } from "../../../deploy/image/cid.ts";
+import { CidHasher } from "../../../deploy/cid/cid.ts";
 import { hashImage } from "../../../deploy/image/image-hash.ts";
 import { planImage, type ImagePlan, type PlanEntry } from "../../../deploy/image/plan.ts";
 import { SquashfsReader, type ImageEntry } from "../../../deploy/image/read-squashfs.ts";

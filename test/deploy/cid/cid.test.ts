@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { CidHasher } from "../../../deploy/image/cid.ts";
+import { CidHasher } from "../../../deploy/cid/cid.ts";
 
 // Made by an IPFS node's importer with the parameters of the network.
 const KNOWN: readonly (readonly [string, Buffer, string])[] = [
