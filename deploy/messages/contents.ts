@@ -31,7 +31,11 @@ const boolean = z.preprocess(
 );
 
 const seconds = z.preprocess(toNumber, z.number().min(0).max(9_223_372_036));
-const itemHash = z.string().refine(isItemHash, "not an item hash: 64 lowercase hex digits, Qm… or bafy…");
+const itemHash = z.string().refine(isItemHash, {
+  message: "not an item hash: 64 lowercase hex digits, Qm… or bafy…",
+  // Checks of whole contents rely on it.
+  abort: true,
+});
 const freeObject = z.record(z.string(), z.unknown());
 
 function isItemHash(text: string): boolean {
