@@ -204,7 +204,7 @@ export const postContent = z.strictObject({
   ...base,
   type: z.string(),
   ref: optional(z.union([z.string(), freeObject])),
-  content: z.unknown(),
+  content: z.unknown().optional(),
 });
 
 export type StoreContent = z.output<typeof storeContent>;
