@@ -18,7 +18,7 @@ const MOUNTED = { hold: UNIT / 20n, creditPerHour: 977n * 10n ** 15n };
 /** A STORE paid with credits counts as at least this large. */
 const LEAST_STORED_BYTES = 25n * MIB;
 
-export interface CostLine {
+interface CostLine {
   readonly type: string;
   readonly name: string;
   readonly hold: bigint;

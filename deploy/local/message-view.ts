@@ -33,7 +33,7 @@ export function toStatusAnswer(record: MessageRecord) {
 }
 
 /** Blocks of a chain never confirm what only this machine knows. */
-export function toProcessedMessage(record: ProcessedRecord) {
+function toProcessedMessage(record: ProcessedRecord) {
   return { ...toWire(record.envelope), content: record.item.content, confirmed: false, confirmations: [] };
 }
 

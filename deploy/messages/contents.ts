@@ -70,7 +70,7 @@ const base = {
 };
 
 /** Unknown keys of a STORE are dropped: `extra_fields` of the SDK is lost on the network. */
-export const storeContent = z
+const storeContent = z
   .object({
     ...base,
     item_type: z.enum(["storage", "ipfs"]),
@@ -135,7 +135,7 @@ const requirements = z.strictObject({
 
 const port = z.object({ protocol: z.enum(["tcp", "udp"]).default("tcp"), port: integer(1, 65_535) });
 
-export const programContent = z.strictObject({
+const programContent = z.strictObject({
   ...base,
   type: z.literal("vm-function"),
   allow_amend: boolean,
@@ -187,20 +187,20 @@ export const programContent = z.strictObject({
   replaces: optional(z.string().max(128)),
 });
 
-export const forgetContent = z.strictObject({
+const forgetContent = z.strictObject({
   ...base,
   hashes: z.array(itemHash).max(1000),
   aggregates: z.array(itemHash).max(1000).default([]),
   reason: optional(z.string().max(1000)),
 });
 
-export const aggregateContent = z.strictObject({
+const aggregateContent = z.strictObject({
   ...base,
   key: z.union([z.string(), z.object({ name: z.string() })]),
   content: freeObject,
 });
 
-export const postContent = z.strictObject({
+const postContent = z.strictObject({
   ...base,
   type: z.string(),
   ref: optional(z.union([z.string(), freeObject])),
@@ -210,7 +210,7 @@ export const postContent = z.strictObject({
 export type StoreContent = z.output<typeof storeContent>;
 export type ProgramContent = z.output<typeof programContent>;
 export type ForgetContent = z.output<typeof forgetContent>;
-export type AggregateContent = z.output<typeof aggregateContent>;
+type AggregateContent = z.output<typeof aggregateContent>;
 export type PostContent = z.output<typeof postContent>;
 export type PaymentType = "hold" | "superfluid" | "credit";
 

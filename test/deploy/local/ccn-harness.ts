@@ -74,7 +74,7 @@ export async function sign(type: MessageType, content: object, options: SignOpti
   };
 }
 
-export const CREDIT = { chain: "ETH", type: "credit" };
+const CREDIT = { chain: "ETH", type: "credit" };
 
 export function storeOf(fileHash: string, more: object = {}) {
   const engine = /^[0-9a-f]{64}$/.test(fileHash) ? "storage" : "ipfs";
