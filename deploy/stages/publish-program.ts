@@ -1,0 +1,57 @@
+import { basename } from "node:path";
+
+import type { ItemHash } from "../../src/domain/hash.ts";
+import { CODE_ENTRYPOINT, modelMount, type PinnedImage } from "../../src/domain/volume.ts";
+import { keyOf } from "../artefacts.ts";
+import type { LocalModel } from "../commands/parts.ts";
+import type { ProgramSpec } from "../network/network.ts";
+import { isProcessed, type PinningTools } from "./pin-image.ts";
+
+export interface ProgramParts {
+  readonly model: LocalModel;
+  readonly runtime: PinnedImage;
+  readonly code: PinnedImage;
+  readonly volume: PinnedImage;
+  readonly contextLength: number | undefined;
+  readonly slots: number | undefined;
+  readonly resources: ProgramSpec["resources"];
+}
+
+/** What the PROGRAM message says. The same parts give the same spec, and so the same URL. */
+export function toProgramSpec({ model, runtime, code, volume, ...options }: ProgramParts): ProgramSpec {
+  return {
+    name: model.id,
+    runtime: { ref: runtime.itemHash, comment: "pinference runtime" },
+    code: { ref: code.itemHash, entrypoint: CODE_ENTRYPOINT },
+    volumes: [{ mount: modelMount(0), ref: volume.itemHash, comment: model.id }],
+    variables: {
+      PINFERENCE_MODEL: `${modelMount(0)}/${basename(model.path)}`,
+      PINFERENCE_MODEL_ID: model.id,
+      ...(model.aliases.length === 0 ? {} : { PINFERENCE_MODEL_ALIASES: model.aliases.join(",") }),
+      ...(options.contextLength === undefined ? {} : { PINFERENCE_CONTEXT_LENGTH: String(options.contextLength) }),
+      ...(options.slots === undefined ? {} : { PINFERENCE_SLOTS: String(options.slots) }),
+      // The guest checks its volumes against these before it serves.
+      PINFERENCE_CODE_SHA256: code.sha256,
+      PINFERENCE_MODEL_SHA256: volume.sha256,
+    },
+    resources: options.resources,
+  };
+}
+
+/** Publishes the program, unless the node still has the message that says the same. */
+export async function publishProgram(spec: ProgramSpec, tools: PinningTools): Promise<ItemHash> {
+  const { index, network, out, signal } = tools;
+  const key = keyOf("program", { spec, address: network.address });
+  const known = index.program(key);
+  const isCached = known !== undefined && (await isProcessed(network, known, signal));
+  const itemHash = isCached ? known : await network.publish(spec, signal);
+  if (!isCached) await index.recordProgram(key, itemHash);
+  out.emit({
+    event: "stage",
+    stage: "program",
+    outcome: isCached ? "cached" : "published",
+    model: spec.name,
+    itemHash,
+  });
+  return itemHash;
+}
