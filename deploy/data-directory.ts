@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 import { CodedError } from "../src/domain/errors.ts";
 
@@ -25,23 +25,48 @@ export function dataDirectoryPath(
 export async function openDataDirectory(path: string): Promise<DataDirectory> {
   const probe = join(path, `.probe-${randomBytes(6).toString("hex")}`);
   try {
-    // Only the owner: the signing key lies in it.
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeDirectory(path);
     try {
       await writeFile(probe, "");
     } finally {
       await rm(probe, { force: true });
     }
   } catch (error) {
-    throw toDataDirectoryError(error, path) ?? error;
+    throw toDataDirectoryError(error, path, PLACE_REASONS) ?? error;
   }
   return { path, build: join(path, "build"), models: join(path, "models"), node: join(path, "node") };
 }
 
-const REASONS: Readonly<Record<string, string>> = {
+/**
+ * Makes the directory and its parents, for the owner only: the signing key lies in it. Node's own `recursive` never
+ * returns where a directory exists and still nothing can be made in it, as below /proc.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory() === true) return;
+    const parent = dirname(path);
+    if (code !== "ENOENT" || (await isThere(parent))) throw error;
+    await makeDirectory(parent);
+    await mkdir(path, { mode: 0o700 });
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+const WRITE_REASONS: Readonly<Record<string, string>> = {
   EACCES: "it is not yours to write",
   EPERM: "it is not yours to write",
   EROFS: "it is on a read-only disk",
+};
+
+const PLACE_REASONS: Readonly<Record<string, string>> = {
+  ...WRITE_REASONS,
   ENOTDIR: "a file is in its place",
   EEXIST: "a file is in its place",
   ENOENT: "it cannot be made there",
@@ -49,15 +74,15 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** What a failed file operation means to the operator; undefined when it is about something else. */
-export function toDataDirectoryError(error: unknown, path: string): CodedError | undefined {
-  const { code, path: failedPath } = error as NodeJS.ErrnoException;
+export function toDataDirectoryError(error: unknown, path: string, reasons = WRITE_REASONS): CodedError | undefined {
+  if (!(error instanceof Error) || error instanceof CodedError) return undefined;
+  const { code = "", path: failedPath = path } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") {
     const message = `no space is left for ${path}; free some, or give another place with --data-dir`;
     return new CodedError("disk_full", message, { cause: error });
   }
-  const reason = code === undefined ? undefined : REASONS[code];
-  const isInside = failedPath === undefined || resolve(failedPath).startsWith(path) || path.startsWith(failedPath);
-  if (reason === undefined || !isInside) return undefined;
+  const reason = reasons[code];
+  if (reason === undefined || !(failedPath.startsWith(path) || path.startsWith(failedPath))) return undefined;
   const message = `the data directory ${path} cannot be used: ${reason}; give another one with --data-dir`;
   return new CodedError("data_directory", message, { cause: error });
 }
