@@ -1,0 +1,224 @@
+/**
+ * Writes a model with random weights, for benchmarks: speed does not depend on the values. Shapes are those of real
+ * models; the tokenizer is the demo model's, filled up with tokens that no text becomes.
+ *
+ *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b or 1b, in Q8_0
+ */
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+interface Shape {
+  readonly width: number;
+  readonly feedForward: number;
+  readonly blocks: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly vocabulary: number;
+  readonly context: number;
+}
+
+/** Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary. */
+const SHAPES: Readonly<Record<string, Shape>> = {
+  "0.5b": { width: 896, feedForward: 4864, blocks: 24, heads: 14, kvHeads: 2, vocabulary: 151_936, context: 32_768 },
+  "1b": { width: 2048, feedForward: 8192, blocks: 16, heads: 32, kvHeads: 8, vocabulary: 151_936, context: 32_768 },
+};
+
+// GGUF: value types and tensor types. Source: ggml, docs/gguf.md.
+const UINT32 = 4;
+const FLOAT32 = 6;
+const STRING = 8;
+const ARRAY = 9;
+const F32 = 0;
+const Q8_0 = 8;
+/** Q8_0: 32 weights in 34 bytes, a half-precision scale and 32 signed bytes. */
+const BLOCK_WEIGHTS = 32;
+const BLOCK_BYTES = 34;
+const ALIGNMENT = 32;
+
+const demo = fileURLToPath(new URL("../../deploy/catalogue/demo/aleph-tiny-chat.Q8_0.gguf", import.meta.url));
+
+class Reader {
+  readonly #bytes: Buffer;
+  at = 0;
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+  u32(): number {
+    this.at += 4;
+    return this.#bytes.readUInt32LE(this.at - 4);
+  }
+  u64(): number {
+    this.at += 8;
+    return Number(this.#bytes.readBigUInt64LE(this.at - 8));
+  }
+  text(): string {
+    const length = this.u64();
+    this.at += length;
+    return this.#bytes.toString("utf8", this.at - length, this.at);
+  }
+  slice(from: number): Buffer {
+    return this.#bytes.subarray(from, this.at);
+  }
+  /** Steps over a value; returns the strings or 32-bit numbers of an array. */
+  value(type: number): (string | number)[] {
+    if (type === STRING) return [this.text()];
+    if (type !== ARRAY) {
+      this.at += { 0: 1, 1: 1, 2: 2, 3: 2, 7: 1, 10: 8, 11: 8, 12: 8 }[type] ?? 4;
+      return [];
+    }
+    const itemType = this.u32();
+    const count = this.u64();
+    return Array.from({ length: count }, () => (itemType === STRING ? this.text() : this.u32()));
+  }
+}
+
+const u32 = (value: number) => Buffer.from(Uint32Array.of(value).buffer);
+const u64 = (value: number) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
+const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
+const number = (key: string, value: number) => Buffer.concat([text(key), u32(UINT32), u32(value)]);
+const float = (key: string, value: number) =>
+  Buffer.concat([text(key), u32(FLOAT32), Buffer.from(Float32Array.of(value).buffer)]);
+const array = (key: string, type: number, items: readonly Buffer[]) =>
+  Buffer.concat([text(key), u32(ARRAY), u32(type), u64(items.length), ...items]);
+
+function metadataOf(name: string, shape: Shape): Buffer[] {
+  const file = new Reader(readFileSync(demo));
+  file.at = 16;
+  const count = file.u64();
+  const kept: Buffer[] = [];
+  let tokens: string[] = [];
+  let types: number[] = [];
+  for (let index = 0; index < count; index++) {
+    const from = file.at;
+    const key = file.text();
+    const type = file.u32();
+    const items = file.value(type);
+    if (key === "tokenizer.ggml.tokens") tokens = items as string[];
+    else if (key === "tokenizer.ggml.token_type") types = items as number[];
+    else if (key.startsWith("tokenizer.") || key === "general.architecture") kept.push(file.slice(from));
+  }
+  const NORMAL = 1;
+  const filler = Array.from({ length: shape.vocabulary - tokens.length }, (_, index) => `\u0120unused\u0120${index}`);
+  return [
+    ...kept,
+    Buffer.concat([text("general.name"), u32(STRING), text(`random ${name}`)]),
+    number("general.file_type", 7),
+    number("llama.context_length", shape.context),
+    number("llama.embedding_length", shape.width),
+    number("llama.block_count", shape.blocks),
+    number("llama.feed_forward_length", shape.feedForward),
+    number("llama.attention.head_count", shape.heads),
+    number("llama.attention.head_count_kv", shape.kvHeads),
+    number("llama.rope.dimension_count", shape.width / shape.heads),
+    number("llama.vocab_size", shape.vocabulary),
+    float("llama.attention.layer_norm_rms_epsilon", 1e-6),
+    float("llama.rope.freq_base", 1_000_000),
+    array("tokenizer.ggml.tokens", STRING, [...tokens, ...filler].map(text)),
+    array("tokenizer.ggml.token_type", UINT32 + 1, [...types, ...filler.map(() => NORMAL)].map(u32)),
+  ];
+}
+
+interface Tensor {
+  readonly name: string;
+  readonly dimensions: readonly number[];
+  readonly type: typeof F32 | typeof Q8_0;
+}
+
+function tensorsOf({ width, feedForward, blocks, heads, kvHeads, vocabulary }: Shape): Tensor[] {
+  const kvWidth = (width / heads) * kvHeads;
+  const matrix = (name: string, columns: number, rows: number): Tensor => ({
+    name,
+    dimensions: [columns, rows],
+    type: Q8_0,
+  });
+  const norm = (name: string): Tensor => ({ name, dimensions: [width], type: F32 });
+  const block = (index: number): Tensor[] => {
+    const at = (name: string) => `blk.${index}.${name}.weight`;
+    return [
+      norm(at("attn_norm")),
+      matrix(at("attn_q"), width, width),
+      matrix(at("attn_k"), width, kvWidth),
+      matrix(at("attn_v"), width, kvWidth),
+      matrix(at("attn_output"), width, width),
+      norm(at("ffn_norm")),
+      matrix(at("ffn_gate"), width, feedForward),
+      matrix(at("ffn_up"), width, feedForward),
+      matrix(at("ffn_down"), feedForward, width),
+    ];
+  };
+  const all = Array.from({ length: blocks }, (_, index) => block(index)).flat();
+  return [matrix("token_embd.weight", width, vocabulary), ...all, norm("output_norm.weight")];
+}
+
+const weightsOf = (tensor: Tensor) => tensor.dimensions.reduce((product, size) => product * size, 1);
+const bytesOf = (tensor: Tensor) =>
+  tensor.type === F32 ? weightsOf(tensor) * 4 : (weightsOf(tensor) / BLOCK_WEIGHTS) * BLOCK_BYTES;
+const aligned = (offset: number) => Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
+
+/** Blocks of random weights of a deviation near 0.02, as trained models have; written again and again. */
+function randomBlocks(): Buffer {
+  const blocks = Buffer.alloc(BLOCK_BYTES * 30_720);
+  let state = 0x9e37_79b9;
+  for (let at = 0; at < blocks.length; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    blocks[at] = state & 0xff;
+  }
+  // Half-precision 0.00027: 73 × 0.00027 is 0.02, and 73 is the deviation of a random signed byte.
+  const SCALE = 0x0c6d;
+  for (let at = 0; at < blocks.length; at += BLOCK_BYTES) blocks.writeUInt16LE(SCALE, at);
+  return blocks;
+}
+
+function writeModel(name: string, shape: Shape, path: string): void {
+  const tensors = tensorsOf(shape);
+  const metadata = metadataOf(name, shape);
+  let offset = 0;
+  const infos = tensors.map((tensor) => {
+    const info = Buffer.concat([
+      text(tensor.name),
+      u32(tensor.dimensions.length),
+      ...tensor.dimensions.map(u64),
+      u32(tensor.type),
+      u64(offset),
+    ]);
+    offset = aligned(offset + bytesOf(tensor));
+    return info;
+  });
+  const header = Buffer.concat([
+    Buffer.from("GGUF"),
+    u32(3),
+    u64(tensors.length),
+    u64(metadata.length),
+    ...metadata,
+    ...infos,
+  ]);
+  const blocks = randomBlocks();
+  const part = `${path}.part`;
+  const file = openSync(part, "w");
+  let at = 0;
+  const write = (bytes: Uint8Array) => {
+    at += writeSync(file, bytes);
+  };
+  write(header);
+  for (const tensor of tensors) {
+    write(Buffer.alloc(aligned(at) - at));
+    if (tensor.type === F32) write(Buffer.from(new Float32Array(weightsOf(tensor)).fill(1).buffer));
+    else
+      for (let left = bytesOf(tensor); left > 0; left -= blocks.length)
+        write(blocks.subarray(0, Math.min(left, blocks.length)));
+  }
+  const { size } = fstatSync(file);
+  closeSync(file);
+  renameSync(part, path);
+  console.log(`${path}: ${size} bytes`);
+}
+
+const [name = "", path = ""] = process.argv.slice(2);
+const shape = SHAPES[name];
+if (shape === undefined || path === "") {
+  console.error(`usage: make-model ${Object.keys(SHAPES).join("|")} FILE`);
+  process.exit(2);
+}
+writeModel(name, shape, path);

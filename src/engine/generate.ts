@@ -1,0 +1,196 @@
+import { CodedError } from "../domain/errors.ts";
+import type { Generation } from "../domain/engine.ts";
+import type { FinishReason, GenerateRequest, GenerationStep } from "../domain/generation.ts";
+import type { Job, Scheduler } from "./batch.ts";
+import { Detokenizer } from "./detokenizer.ts";
+import type { Native, NativeModel, Token } from "./native.ts";
+import { choiceSeed, randomSeed, toSamplerConfig } from "./sampling.ts";
+import { StepQueue } from "./step-queue.ts";
+import { StopMatcher } from "./stop.ts";
+
+export interface GenerateContext {
+  readonly native: Native;
+  readonly model: NativeModel;
+  readonly scheduler: Scheduler;
+  readonly contextLength: number;
+  readonly isByteLevel: boolean;
+}
+
+/**
+ * Runs a tokenized prompt: the first choice evaluates it, the others start when that is done and take over its state.
+ * Text, stop sequences and counts live here; the scheduler knows tokens only.
+ */
+export function startGeneration(
+  context: GenerateContext,
+  request: GenerateRequest,
+  prompt: readonly Token[],
+  signal: AbortSignal,
+): Generation {
+  const run = new RunningRequest(context, request, prompt);
+  run.start(signal);
+  return { promptTokens: prompt.length, steps: run.steps };
+}
+
+class RunningRequest {
+  readonly steps: StepQueue;
+  readonly #context: GenerateContext;
+  readonly #request: GenerateRequest;
+  readonly #prompt: readonly Token[];
+  readonly #seed: bigint;
+  readonly #jobs: Job[] = [];
+  #unfinished: number;
+  #cachedTokens = 0;
+  #completionTokens = 0;
+  #startedAt = 0;
+  #promptDoneAt = 0;
+
+  constructor(context: GenerateContext, request: GenerateRequest, prompt: readonly Token[]) {
+    this.#context = context;
+    this.#request = request;
+    this.#prompt = prompt;
+    this.#seed = request.sampling.seed ?? randomSeed();
+    this.#unfinished = request.choices;
+    this.steps = new StepQueue(() => this.#cancel());
+  }
+
+  start(signal: AbortSignal): void {
+    const leave = () => {
+      this.#cancel();
+      this.steps.fail(new CodedError("client_left", "The client left."));
+    };
+    if (signal.aborted) return leave();
+    signal.addEventListener("abort", leave, { once: true });
+    this.steps.onEnd(() => signal.removeEventListener("abort", leave));
+    this.#startChoice(0);
+  }
+
+  #startChoice(choice: number): void {
+    const job = new ChoiceJob(this.#context, this.#request, this.#prompt, choiceSeed(this.#seed, choice), {
+      started: (cachedTokens) => {
+        if (choice > 0) return;
+        this.#startedAt = performance.now();
+        this.#cachedTokens = cachedTokens;
+        this.steps.push({ type: "started" });
+      },
+      promptDone: () => {
+        if (choice > 0) return;
+        this.#promptDoneAt = performance.now();
+        for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
+      },
+      text: (text) => this.steps.push({ type: "text", choice, text }),
+      finished: (reason, tokens) => this.#finish(choice, reason, tokens),
+      failed: (error) => {
+        this.#cancel();
+        this.steps.fail(error);
+      },
+    });
+    this.#jobs.push(job);
+    this.#context.scheduler.add(job);
+  }
+
+  #finish(choice: number, reason: FinishReason, tokens: number): void {
+    this.#completionTokens += tokens;
+    this.#unfinished -= 1;
+    this.steps.push({ type: "finish", choice, reason });
+    if (this.#unfinished > 0) return;
+    this.steps.push(this.#done());
+    this.steps.end();
+  }
+
+  #done(): GenerationStep {
+    const promptTokens = this.#prompt.length;
+    return {
+      type: "done",
+      usage: { promptTokens, cachedTokens: this.#cachedTokens, completionTokens: this.#completionTokens },
+      timings: {
+        cachedTokens: this.#cachedTokens,
+        promptTokens: promptTokens - this.#cachedTokens,
+        promptMs: this.#promptDoneAt - this.#startedAt,
+        predictedTokens: this.#completionTokens,
+        predictedMs: performance.now() - this.#promptDoneAt,
+      },
+    };
+  }
+
+  #cancel(): void {
+    for (const job of this.#jobs) this.#context.scheduler.cancel(job);
+  }
+}
+
+interface ChoiceEvents {
+  started(cachedTokens: number): void;
+  promptDone(): void;
+  text(text: string): void;
+  finished(reason: FinishReason, tokens: number): void;
+  failed(error: unknown): void;
+}
+
+/** One answer: tokens in, text out. */
+class ChoiceJob implements Job {
+  readonly prompt: readonly Token[];
+  readonly limit: number;
+  readonly #context: GenerateContext;
+  readonly #request: GenerateRequest;
+  readonly #seed: number;
+  readonly #events: ChoiceEvents;
+  readonly #detokenizer: Detokenizer;
+  readonly #stop: StopMatcher;
+  #tokens = 0;
+
+  constructor(
+    context: GenerateContext,
+    request: GenerateRequest,
+    prompt: readonly Token[],
+    seed: number,
+    events: ChoiceEvents,
+  ) {
+    this.prompt = prompt;
+    this.limit = request.maxTokens ?? Number.POSITIVE_INFINITY;
+    this.#context = context;
+    this.#request = request;
+    this.#seed = seed;
+    this.#events = events;
+    this.#detokenizer = new Detokenizer(context.model, prompt, context.isByteLevel);
+    this.#stop = new StopMatcher(request.stop);
+  }
+
+  createSampler() {
+    const { native, model, contextLength } = this.#context;
+    return native.createSampler(model, toSamplerConfig(this.#request.sampling, this.#seed, this.prompt, contextLength));
+  }
+
+  onStart(cachedTokens: number): void {
+    this.#events.started(cachedTokens);
+  }
+
+  onPrompt(): void {
+    this.#events.promptDone();
+  }
+
+  onToken(token: Token): boolean {
+    this.#tokens += 1;
+    return !this.#send(this.#detokenizer.push(token));
+  }
+
+  onEnd(reason: FinishReason): void {
+    const metStop = this.#send(this.#detokenizer.flush());
+    if (!metStop) this.#sendText(this.#stop.flush());
+    this.#events.finished(metStop ? "stop" : reason, this.#tokens);
+  }
+
+  onError(error: unknown): void {
+    this.#events.failed(error);
+  }
+
+  /** True when a stop sequence was met. */
+  #send(piece: string): boolean {
+    if (piece === "") return false;
+    const { text, stopped } = this.#stop.push(piece);
+    this.#sendText(text);
+    return stopped;
+  }
+
+  #sendText(text: string): void {
+    if (text !== "") this.#events.text(text);
+  }
+}

@@ -1,0 +1,80 @@
+import {
+  TOKEN_CONTROL,
+  TOKEN_UNKNOWN,
+  TOKEN_USER_DEFINED,
+  VOCABULARY_TYPES,
+  type NativeModel,
+  type Token,
+} from "./native.ts";
+
+/** The model's tokens, and which of them text from a client must never become. */
+export class Vocabulary {
+  readonly size: number;
+  readonly type: string;
+  readonly #model: NativeModel;
+  readonly #structural: RegExp | undefined;
+
+  /** `template`: the chat template's source. A user-defined token that it writes, such as `<tool_call>`, is structure. */
+  constructor(model: NativeModel, size: number, template: string) {
+    this.#model = model;
+    this.size = size;
+    this.type = VOCABULARY_TYPES[model.getVocabularyType()] ?? "none";
+    const texts: string[] = [];
+    for (let token = 0; token < size; token++) {
+      const attributes = model.getTokenAttributes(token);
+      if ((attributes & (TOKEN_CONTROL | TOKEN_UNKNOWN | TOKEN_USER_DEFINED)) === 0) continue;
+      const text = model.getTokenString(token);
+      if (text === "") continue;
+      if ((attributes & TOKEN_USER_DEFINED) === 0 || template.includes(text)) texts.push(text);
+    }
+    // Longest first, as the tokenizer prefers them.
+    texts.sort((a, b) => b.length - a.length);
+    this.#structural = texts.length === 0 ? undefined : new RegExp(texts.map(escapeRegExp).join("|"), "g");
+  }
+
+  /** Byte-level vocabularies (BPE) make no token depend on its neighbours. */
+  get isByteLevel(): boolean {
+    return this.type === "bpe";
+  }
+
+  /** The structural tokens' texts found in a text, in order. */
+  findStructure(text: string): readonly string[] {
+    return this.#structural === undefined ? [] : (text.match(this.#structural) ?? []);
+  }
+
+  /** Tokens of text that is the template's own, control tokens parsed. */
+  tokenizeTemplate(text: string): Uint32Array {
+    return this.#model.tokenize(text, true);
+  }
+
+  /**
+   * Tokens of text from a client: no control token, and no user-defined token that the template gives a meaning. The
+   * tokenizer parses user-defined tokens even when asked not to, so their texts are cut after the first character.
+   */
+  tokenizeContent(text: string): Token[] {
+    const pattern = this.#structural;
+    if (pattern === undefined) return [...this.#model.tokenize(text, false)];
+    const tokens: Token[] = [];
+    let start = 0;
+    for (const match of text.matchAll(pattern)) {
+      const cut = match.index + String.fromCodePoint(match[0].codePointAt(0)!).length;
+      tokens.push(...this.#continue(text.slice(start, cut), start));
+      start = cut;
+    }
+    tokens.push(...this.#continue(text.slice(start), start));
+    return tokens;
+  }
+
+  /** SentencePiece puts a space before each text it is given; only the first piece shall have it. */
+  #continue(text: string, start: number): Iterable<Token> {
+    if (text === "") return [];
+    if (start === 0 || this.isByteLevel) return this.#model.tokenize(text, false);
+    const lead = this.#model.tokenize("\n", false);
+    const tokens = this.#model.tokenize(`\n${text}`, false);
+    return lead.every((token, index) => tokens[index] === token) ? tokens.subarray(lead.length) : tokens;
+  }
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+}
