@@ -1,9 +1,9 @@
 import { CodedError } from "../../src/domain/errors.ts";
+import { closest } from "../catalogue/suggestion.ts";
 import { type Command, type CommandContext, parseArguments } from "./command.ts";
 import { exitCodeOf } from "./exit-codes.ts";
 import { helpFor, helpForAll } from "./help.ts";
 import type { Output } from "./output.ts";
-import { closest } from "./suggest.ts";
 
 export interface CommandLine {
   readonly commands: readonly Command[];
@@ -22,7 +22,9 @@ export async function runCommandLine(args: readonly string[], line: CommandLine)
     await runCommand(args, line, out);
     return 0;
   } catch (error) {
-    return report(error, out, line.context.env["PINFERENCE_DEBUG"] === "1");
+    // Once things are being ended, every failure is a consequence of that.
+    const { signal, env } = line.context;
+    return report(signal.aborted ? signal.reason : error, out, env["PINFERENCE_DEBUG"] === "1");
   }
 }
 
@@ -55,7 +57,7 @@ function findCommand(args: readonly string[], commands: readonly Command[]) {
 }
 
 /** One clear sentence for whoever has to act; the stack only for those who ask for it. */
-export function report(error: unknown, out: Output, debug: boolean): number {
+function report(error: unknown, out: Output, debug: boolean): number {
   const coded = error instanceof CodedError ? error : undefined;
   const exitCode = exitCodeOf(coded);
   if (coded?.code === "interrupted") {

@@ -25,8 +25,7 @@ export interface ProgressEvent {
   readonly stage: string;
   readonly model?: string;
   readonly doneBytes: number;
-  /** Absent where nobody knows. */
-  readonly totalBytes?: number;
+  readonly totalBytes: number;
 }
 
 /** Something worth knowing that stops nothing. */

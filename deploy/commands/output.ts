@@ -12,7 +12,7 @@ export interface Output {
   progress(event: ProgressEvent): void;
 }
 
-/** Draws one line that the next call replaces, and clears it. */
+/** One line that each drawing replaces. */
 export interface ProgressLine {
   draw(event: ProgressEvent): void;
   clear(): void;

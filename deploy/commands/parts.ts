@@ -8,9 +8,16 @@ export interface LocalModel {
   readonly id: string;
   readonly aliases: readonly string[];
   readonly path: string;
+  /** In the volume. */
+  readonly fileName: string;
   readonly bytes: number;
   readonly sha256: Sha256;
-  /** What it takes to run, for the context length and slots that were asked for. */
+  /** JSON data that the volume carries beside the file. */
+  readonly card: object;
+  /** As asked for, or as the model proposes. */
+  readonly contextLength: number;
+  readonly slots: number;
+  /** What it takes to run so. */
   readonly resources: { readonly vcpus: number; readonly memoryMiB: number };
 }
 
@@ -18,7 +25,7 @@ export interface ModelRequest {
   /** Where downloads are kept. */
   readonly directory: string;
   readonly contextLength: number | undefined;
-  readonly slots: number | undefined;
+  readonly slots: number;
 }
 
 export interface CatalogueLine {
@@ -47,21 +54,20 @@ export interface LocalNode {
 
 /** The key that signs; its secret stays inside. */
 export interface Key {
-  /** One word for people: where it comes from. */
-  readonly source: "environment" | "throwaway";
+  readonly source: "environment" | "file";
   readonly privateKey: string;
 }
 
 /** What commands are made of. deploy/cli.ts gives the real ones, tests give fakes. */
 export interface Parts {
-  /** Errors: `key_invalid`. */
-  loadKey(directory: string, env: Readonly<Record<string, string | undefined>>): Promise<Key>;
+  /** The environment's key, or a throwaway one kept in the directory. Errors: `key_invalid`. */
+  loadKey(directory: string): Promise<Key>;
   /** Errors: `port_in_use`. */
   startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode>;
   connect(apiServer: string, key: Key): Promise<Network>;
   catalogue(): Promise<readonly CatalogueLine[]>;
   /** Finds, downloads where needed, and checks. Errors: `catalogue_unknown`, `model_file_*`, `download_failed`… */
-  fetchModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;
+  findModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;
   runtime(): Promise<ImageRecipe>;
   codeVolume(): Promise<ImageRecipe>;
   modelVolume(model: LocalModel): Promise<ImageRecipe>;

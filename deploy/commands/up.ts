@@ -9,6 +9,7 @@ import { publishProgram, toProgramSpec } from "../stages/publish-program.ts";
 import { createCleanup } from "./cleanup.ts";
 import { command, type ValuesOf } from "./command.ts";
 import type { ReadyModel } from "./events.ts";
+import type { ProgramSpec } from "../network/network.ts";
 import type { Output } from "./output.ts";
 import type { LocalModel, NodeRequest } from "./parts.ts";
 
@@ -37,7 +38,7 @@ const OPTIONS = {
     max: 16_777_216,
     help: "tokens of one conversation (default: by the model)",
   },
-  slots: { type: "integer", value: "N", min: 1, max: 256, help: "requests answered at the same time" },
+  slots: { type: "integer", value: "N", min: 1, max: 64, default: 4, help: "requests answered at the same time" },
   memory: {
     type: "integer",
     value: "MIB",
@@ -91,18 +92,18 @@ export const up = command({
       await mkdir(directory.build);
       stage("data directory", "ready", directory.path);
 
-      const key = await parts.loadKey(directory.path, env);
+      const key = await parts.loadKey(directory.path);
       // Before the models: a port in use is told now, not after a download.
       const node = await parts.startNode(nodeRequest(options, directory.node), signal);
       cleanup.add(() => node.close());
       stage("local node", "started", node.url);
       const network = await parts.connect(node.url, key);
-      stage("key", key.source, network.address);
+      stage("key", key.source === "file" ? "throwaway" : "given", network.address);
 
       const models: LocalModel[] = [];
       for (const reference of references.length === 0 ? [DEMO_MODEL] : new Set(references)) {
         const request = { directory: directory.models, contextLength: options["context-length"], slots: options.slots };
-        models.push(await parts.fetchModel(reference, request, out, signal));
+        models.push(await parts.findModel(reference, request, out, signal));
       }
 
       const index = await openArtefactIndex(directory.path, note);
@@ -112,7 +113,7 @@ export const up = command({
       const programs: ReadyModel[] = [];
       for (const model of models) {
         const volume = await pinImage(await parts.modelVolume(model), pinning);
-        const spec = toProgramSpec({ model, runtime, code, volume, ...programOptions(options, model) });
+        const spec = toProgramSpec({ model, runtime, code, volume, resources: programResources(options, model) });
         const itemHash = await publishProgram(spec, pinning);
         const baseUrl = `${node.url}/vm/${itemHash}/v1`;
         programs.push({ model: model.id, itemHash, baseUrl, curl: curlLine(baseUrl, model.id) });
@@ -144,15 +145,11 @@ function nodeRequest(options: UpOptions, directory: string): NodeRequest {
   };
 }
 
-function programOptions(options: UpOptions, model: LocalModel) {
+function programResources(options: UpOptions, { resources }: LocalModel): ProgramSpec["resources"] {
   return {
-    contextLength: options["context-length"],
-    slots: options.slots,
-    resources: {
-      vcpus: options.vcpus ?? model.resources.vcpus,
-      memoryMiB: options.memory ?? model.resources.memoryMiB,
-      seconds: options.seconds,
-    },
+    vcpus: options.vcpus ?? resources.vcpus,
+    memoryMiB: options.memory ?? resources.memoryMiB,
+    seconds: options.seconds,
   };
 }
 

@@ -1,5 +1,3 @@
-import { basename } from "node:path";
-
 import type { ItemHash } from "../../src/domain/hash.ts";
 import { CODE_ENTRYPOINT, modelMount, type PinnedImage } from "../../src/domain/volume.ts";
 import { keyOf } from "../artefacts.ts";
@@ -12,29 +10,27 @@ export interface ProgramParts {
   readonly runtime: PinnedImage;
   readonly code: PinnedImage;
   readonly volume: PinnedImage;
-  readonly contextLength: number | undefined;
-  readonly slots: number | undefined;
   readonly resources: ProgramSpec["resources"];
 }
 
 /** What the PROGRAM message says. The same parts give the same spec, and so the same URL. */
-export function toProgramSpec({ model, runtime, code, volume, ...options }: ProgramParts): ProgramSpec {
+export function toProgramSpec({ model, runtime, code, volume, resources }: ProgramParts): ProgramSpec {
   return {
     name: model.id,
     runtime: { ref: runtime.itemHash, comment: "pinference runtime" },
     code: { ref: code.itemHash, entrypoint: CODE_ENTRYPOINT },
     volumes: [{ mount: modelMount(0), ref: volume.itemHash, comment: model.id }],
     variables: {
-      PINFERENCE_MODEL: `${modelMount(0)}/${basename(model.path)}`,
+      PINFERENCE_MODEL: `${modelMount(0)}/${model.fileName}`,
       PINFERENCE_MODEL_ID: model.id,
       ...(model.aliases.length === 0 ? {} : { PINFERENCE_MODEL_ALIASES: model.aliases.join(",") }),
-      ...(options.contextLength === undefined ? {} : { PINFERENCE_CONTEXT_LENGTH: String(options.contextLength) }),
-      ...(options.slots === undefined ? {} : { PINFERENCE_SLOTS: String(options.slots) }),
+      PINFERENCE_CONTEXT_LENGTH: String(model.contextLength),
+      PINFERENCE_SLOTS: String(model.slots),
       // The guest checks its volumes against these before it serves.
       PINFERENCE_CODE_SHA256: code.sha256,
       PINFERENCE_MODEL_SHA256: volume.sha256,
     },
-    resources: options.resources,
+    resources,
   };
 }
 
