@@ -1,12 +1,18 @@
 import type { Agent } from "node:http";
 
-import type { ItemHash } from "../../../src/domain/hash.ts";
+import type { FileHash, ItemHash } from "../../../src/domain/hash.ts";
+
+/** A stored image. Equal hashes are equal bytes, so what is derived from one can be kept under its hash. */
+export interface ImageFile {
+  readonly path: string;
+  readonly fileHash: FileHash;
+}
 
 /** A PROGRAM, its refs resolved to files on this machine. */
 export interface ProgramFiles {
   readonly itemHash: ItemHash;
-  readonly code: { readonly path: string; readonly entrypoint: string; readonly mount: string };
-  readonly volumes: readonly { readonly path: string; readonly mount: string }[];
+  readonly code: ImageFile & { readonly entrypoint: string; readonly mount: string };
+  readonly volumes: readonly (ImageFile & { readonly mount: string })[];
   readonly variables: Readonly<Record<string, string>>;
   readonly resources: { readonly vcpus: number; readonly memoryMiB: number; readonly seconds: number };
 }

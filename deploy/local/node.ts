@@ -1,0 +1,147 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+import { CodedError } from "../../src/domain/errors.ts";
+import type { Backend } from "./backends/backend.ts";
+import type { ProgramStatus } from "./own-pages.ts";
+import type { NodeLog } from "./program-pool.ts";
+import type { CheckStrict } from "./resolve.ts";
+import type { NodeStore } from "./store.ts";
+import { route } from "./routing.ts";
+import { createSupervisor } from "./supervisor.ts";
+import { withoutUpgrade } from "./without-upgrade.ts";
+
+/** The messages-and-files half of the local node. */
+export interface Ccn {
+  readonly listener: RequestListener;
+  readonly store: NodeStore;
+  /** A WebSocket handshake below /api/. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  close(): Promise<void>;
+}
+
+export interface LocalNodeOptions {
+  readonly dataDir: string;
+  /** Default 127.0.0.1: the node trusts whoever can connect. */
+  readonly host?: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Behave like a CRN: see `SupervisorOptions`. */
+  readonly asNetwork: boolean;
+  readonly idleMs?: number;
+  readonly gatewayTimeoutMs?: number;
+  readonly backend: Backend;
+  readonly createCcn: (options: { readonly dataDir: string; readonly log: NodeLog }) => Promise<Ccn>;
+  readonly checkStrict: CheckStrict;
+  readonly log: NodeLog;
+}
+
+export interface LocalNode {
+  /** Base URL, without a trailing slash. */
+  readonly url: string;
+  /** Base URL for the SDK, which appends /api/v0/…. */
+  readonly ccnUrl: string;
+  programs(): Promise<readonly ProgramStatus[]>;
+  /** Ends open requests and programs; resolves when nothing of the node is left. Can be called again. */
+  stop(): Promise<void>;
+}
+
+// More than clients and proxies keep theirs: the side that reuses a connection should be the one that closes it.
+const KEEP_ALIVE_MS = 125_000;
+
+/** A CCN and a CRN on one loopback port. Errors: `port_in_use`; those of `createCcn`. */
+export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
+  const { dataDir, host = "127.0.0.1", port, backend, log } = options;
+  let url = "";
+  const ccn = await options.createCcn({ dataDir, log });
+  const supervisor = createSupervisor({
+    store: ccn.store,
+    backend,
+    checkStrict: options.checkStrict,
+    asNetwork: options.asNetwork,
+    ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
+    ...(options.gatewayTimeoutMs === undefined ? {} : { gatewayTimeoutMs: options.gatewayTimeoutMs }),
+    ownHosts: [host],
+    baseUrl: () => url,
+    log,
+  });
+
+  // A large upload may take longer than the 5 min that Node gives a request.
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, (request, response) => {
+    (isForCcn(request) ? ccn : supervisor).listener(request, response);
+  });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (isForCcn(request)) ccn.upgrade(request, socket, head);
+    else server.emit("connection", withoutUpgrade(request, socket, head));
+  });
+  const sockets = trackSockets(server);
+
+  try {
+    await listen(server, port, host);
+  } catch (error) {
+    await ccn.close();
+    throw listenError(error, host, port);
+  }
+  url = baseUrlOf(host, (server.address() as AddressInfo).port);
+
+  let stopped: Promise<void> | undefined;
+  async function stopOnce(): Promise<void> {
+    supervisor.drain();
+    server.close();
+    await Promise.all([supervisor.close(), ccn.close()]);
+    // Answers that the ending programs gave leave first.
+    await new Promise(setImmediate);
+    for (const socket of sockets) socket.destroy();
+  }
+  return {
+    url,
+    ccnUrl: url,
+    programs: () => supervisor.programs(),
+    stop: () => (stopped ??= stopOnce()),
+  };
+}
+
+/** The routes of a CCN, unless the host names a program: that one may have an /api/ of its own. */
+function isForCcn({ url = "", headers }: IncomingMessage): boolean {
+  return (url.startsWith("/api/") || url.startsWith("/ipfs/")) && route(headers.host, url).kind !== "program";
+}
+
+/** Every open connection, upgraded ones too: `server.closeAllConnections` does not know those. */
+function trackSockets(server: Server): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return sockets;
+}
+
+async function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => {
+      server.removeListener("error", reject);
+      resolve();
+    });
+  });
+}
+
+function listenError(cause: unknown, host: string, port: number): unknown {
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (code === "EADDRINUSE") {
+    const message = `Port ${port} of ${host} is in use: stop what listens there, or choose another with --port.`;
+    return new CodedError("port_in_use", message, { cause });
+  }
+  if (code === "EACCES" || code === "EADDRNOTAVAIL") {
+    const message = `Cannot listen on port ${port} of ${host} (${code}): choose another with --port or --host.`;
+    return new CodedError("config_invalid", message, { cause });
+  }
+  return cause;
+}
+
+function baseUrlOf(host: string, port: number): string {
+  // The unspecified address is for listening; nobody can be told to connect to it.
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
+}

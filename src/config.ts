@@ -1,0 +1,118 @@
+import { availableParallelism } from "node:os";
+import { basename, join } from "node:path";
+
+import { CodedError } from "./domain/errors.ts";
+import { parseSha256, type Sha256 } from "./domain/hash.ts";
+
+export interface Config {
+  readonly listen: { readonly socket: string } | { readonly host: string; readonly port: number };
+  /** On this machine: PINFERENCE_ROOT and the guest's path joined. */
+  readonly modelPath: string;
+  readonly modelId: string;
+  readonly modelAliases: readonly string[];
+  /** Tokens of one sequence; undefined leaves it to the model and the memory. */
+  readonly contextLength: number | undefined;
+  /** Requests that run at once. */
+  readonly slots: number;
+  /** Requests that may wait for a slot. */
+  readonly queueLength: number;
+  readonly threads: number;
+  readonly apiKeyHashes: readonly Sha256[];
+  /** Whether every model name means the served model. */
+  readonly anyModel: boolean;
+  readonly bodyLimitBytes: number;
+  /** How long a request waits for the model to load. */
+  readonly loadWaitMs: number;
+  /** How long running requests may go on after SIGTERM. */
+  readonly drainMs: number;
+  readonly corsOrigin: string;
+  /** Whether to end when standard input does, which the process that started this one holds open. */
+  readonly exitWithParent: boolean;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** An empty variable is the same as none. Errors: `config_invalid`, naming the variable. */
+export function readConfig(env: Environment): Config {
+  const model = text(env, "PINFERENCE_MODEL");
+  if (model === undefined) throw invalid("PINFERENCE_MODEL", "is required: the path of the model's GGUF file");
+  const socket = text(env, "PINFERENCE_SOCKET");
+  return {
+    listen:
+      socket === undefined
+        ? {
+            host: text(env, "PINFERENCE_HOST") ?? "127.0.0.1",
+            port: integer(env, "PINFERENCE_PORT", { least: 0, most: 65_535 }) ?? 8080,
+          }
+        : { socket },
+    modelPath: join(text(env, "PINFERENCE_ROOT") ?? "/", model),
+    modelId: text(env, "PINFERENCE_MODEL_ID") ?? basename(model, ".gguf").toLowerCase(),
+    modelAliases: list(env, "PINFERENCE_MODEL_ALIASES"),
+    contextLength: integer(env, "PINFERENCE_CONTEXT_LENGTH", { least: 16, most: 16_777_216 }),
+    slots: integer(env, "PINFERENCE_SLOTS", { least: 1, most: 64 }) ?? 4,
+    queueLength: integer(env, "PINFERENCE_QUEUE_LENGTH", { least: 0, most: 10_000 }) ?? 64,
+    threads: integer(env, "PINFERENCE_THREADS", { least: 1, most: 512 }) ?? availableParallelism(),
+    apiKeyHashes: list(env, "PINFERENCE_API_KEY_SHA256").map((hash) => keyHash(hash)),
+    anyModel: flag(env, "PINFERENCE_ANY_MODEL"),
+    bodyLimitBytes: (integer(env, "PINFERENCE_BODY_LIMIT_MIB", { least: 1, most: 1024 }) ?? 16) * 1024 * 1024,
+    loadWaitMs: integer(env, "PINFERENCE_LOAD_WAIT_MS", { least: 0, most: 3_600_000 }) ?? 25_000,
+    drainMs: integer(env, "PINFERENCE_DRAIN_MS", { least: 0, most: 3_600_000 }) ?? 10_000,
+    corsOrigin: origin(env, "PINFERENCE_CORS_ORIGIN") ?? "*",
+    exitWithParent: flag(env, "PINFERENCE_EXIT_WITH_PARENT"),
+  };
+}
+
+function text(env: Environment, name: string): string | undefined {
+  const value = env[name]?.trim();
+  return value === "" ? undefined : value;
+}
+
+function list(env: Environment, name: string): string[] {
+  return (text(env, name) ?? "")
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+}
+
+function integer(env: Environment, name: string, range: { least: number; most: number }): number | undefined {
+  const value = text(env, name);
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (!/^-?\d+$/.test(value) || number < range.least || number > range.most) {
+    throw invalid(name, `must be an integer between ${range.least} and ${range.most}, not "${value.slice(0, 100)}"`);
+  }
+  return number;
+}
+
+function flag(env: Environment, name: string): boolean {
+  const value = text(env, name) ?? "0";
+  if (value !== "0" && value !== "1") throw invalid(name, `must be 0 or 1, not "${value.slice(0, 100)}"`);
+  return value === "1";
+}
+
+/** It becomes a header's value. */
+function origin(env: Environment, name: string): string | undefined {
+  const value = text(env, name);
+  if (value === undefined || value === "*") return value;
+  if (!URL.canParse(value) || new URL(value).origin !== value) {
+    throw invalid(name, `must be * or an origin like https://example.org, not "${value.slice(0, 100)}"`);
+  }
+  return value;
+}
+
+function keyHash(value: string): Sha256 {
+  try {
+    return parseSha256(value.toLowerCase());
+  } catch (error) {
+    // The value is not repeated: it may be a key that was put here by mistake.
+    throw new CodedError(
+      "config_invalid",
+      "PINFERENCE_API_KEY_SHA256 must hold sha256 hashes of 64 hexadecimal digits, separated by commas",
+      { cause: error },
+    );
+  }
+}
+
+function invalid(name: string, fault: string): CodedError {
+  return new CodedError("config_invalid", `${name} ${fault}`);
+}

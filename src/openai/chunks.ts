@@ -1,0 +1,74 @@
+import type { FinishReason, GenerationStep, Timings } from "../domain/generation.ts";
+import type { ErrorBody } from "./error-envelope.ts";
+import type { AnswerHead } from "./response.ts";
+import { toTimings, toUsage } from "./usage.ts";
+
+/** The last event of a stream that succeeded. */
+export const DONE_EVENT = "data: [DONE]\n\n";
+
+export function toErrorEvent(body: ErrorBody): string {
+  return `data: ${JSON.stringify(body)}\n\n`;
+}
+
+export interface ChunkOptions {
+  readonly choices: number;
+  readonly includeUsage: boolean;
+}
+
+function lastMembers(timings: Timings): string {
+  return `,"timings":${JSON.stringify(toTimings(timings))}}\n\n`;
+}
+
+/**
+ * Steps → the text of their events: the role once for each choice, contents, each choice's reason alone, the usage
+ * last. The timings travel in the last chunk, so the last reason waits for them.
+ *
+ * This runs for each token of each stream. Everything but the content is the same in all of a choice's chunks and is
+ * turned into JSON once.
+ */
+export function createChunkEncoder(
+  head: AnswerHead,
+  { choices, includeUsage }: ChunkOptions,
+): (step: GenerationStep) => string {
+  const { id, created, model, fingerprint } = head;
+  const common = { id, object: "chat.completion.chunk", created, model, system_fingerprint: fingerprint };
+  // `{…,"choices":[` without the end of the object
+  const start = `data: ${JSON.stringify(common).slice(0, -1)},"choices":[`;
+  const usage = includeUsage ? `,"usage":null` : "";
+  const end = `]${usage}}\n\n`;
+  const beforeContent = Array.from({ length: choices }, (_, index) => `${start}{"index":${index},"delta":{"content":`);
+  const afterContent = `},"logprobs":null,"finish_reason":null}${end}`;
+  let unfinished = choices;
+  let lastReason = "";
+
+  function roleEvent(index: number): string {
+    const delta = `{"role":"assistant","content":"","refusal":null}`;
+    return `${start}{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":null}${end}`;
+  }
+  function reasonChoice(index: number, reason: FinishReason): string {
+    return `${start}{"index":${index},"delta":{},"logprobs":null,"finish_reason":"${reason}"}]${usage}`;
+  }
+
+  return (step) => {
+    switch (step.type) {
+      case "text":
+        // An empty piece would be an event that says nothing.
+        return step.text === "" ? "" : beforeContent[step.choice] + JSON.stringify(step.text) + afterContent;
+      case "started":
+        return Array.from({ length: choices }, (_, index) => roleEvent(index)).join("");
+      case "finish": {
+        unfinished -= 1;
+        const open = reasonChoice(step.choice, step.reason);
+        if (unfinished > 0) return `${open}}\n\n`;
+        lastReason = open;
+        return "";
+      }
+      case "done":
+        return includeUsage
+          ? `${lastReason}}\n\n${start}],"usage":${JSON.stringify(toUsage(step.usage))}${lastMembers(step.timings)}`
+          : lastReason + lastMembers(step.timings);
+      default:
+        return step satisfies never;
+    }
+  };
+}

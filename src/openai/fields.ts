@@ -1,0 +1,264 @@
+import { z } from "zod";
+
+import { messages } from "./messages.ts";
+import {
+  array,
+  boolean,
+  integer,
+  number,
+  numberAbove,
+  object,
+  oneOf,
+  string,
+  supportedOnly,
+  type UnsupportedCode,
+} from "./schemas.ts";
+
+/**
+ * What a request field does:
+ * - honoured: shapes the answer;
+ * - accepted: checked; says something about the caller's account or habits, and nothing about the text;
+ * - ignored: checked; a hint that this server does not take, reported in `X-Ignored-Params`;
+ * - neutral: refused by name unless its value asks for nothing.
+ */
+type FieldUse = "honoured" | "accepted" | "ignored" | "neutral";
+
+export interface Field {
+  readonly use: FieldUse;
+  readonly schema: z.ZodType;
+  /** One phrase, for the tables that are generated from this. */
+  readonly meaning: string;
+}
+
+function honoured<Schema extends z.ZodType>(schema: Schema, meaning: string) {
+  return { use: "honoured", schema, meaning } as const;
+}
+
+function accepted<Schema extends z.ZodType>(schema: Schema, meaning = "no effect on the text") {
+  return { use: "accepted", schema: schema.optional(), meaning } as const;
+}
+
+function ignored<Schema extends z.ZodType>(schema: Schema, meaning = "no effect, reported as ignored") {
+  return { use: "ignored", schema: schema.optional(), meaning } as const;
+}
+
+function neutral<Schema extends z.ZodType>(
+  schema: Schema,
+  isNeutral: (value: z.output<Schema>) => boolean,
+  lack: string,
+  code: UnsupportedCode = "unsupported_parameter",
+) {
+  return { use: "neutral", schema: supportedOnly(schema, isNeutral, lack, code).optional(), meaning: lack } as const;
+}
+
+const anyNumber = z.number({ error: "a number" });
+const isEmpty = (value: readonly unknown[] | object) => Object.keys(value).length === 0;
+const never = () => false;
+const isFalse = (value: boolean) => !value;
+const equals = (expected: unknown) => (value: unknown) => value === expected;
+
+const tokenLimitError = { error: "an integer of at least 1, or -1 for no limit" };
+const tokenLimit = z.int(tokenLimitError).refine((tokens) => tokens >= 1 || tokens === -1, tokenLimitError);
+
+const MAX_STOPS = 64;
+const stopError = { error: `a string or an array of at most ${MAX_STOPS} strings` };
+const stop = z.union([z.string(), z.array(string(), stopError).max(MAX_STOPS, stopError)], stopError);
+
+// JSON numbers of 64 bits lose their last digits on the way in, always in the same way.
+const seedError = { error: "an integer of at most 64 bits" };
+const seed = z
+  .number(seedError)
+  .refine((value) => Number.isInteger(value), { ...seedError, params: { code: "invalid_type" }, abort: true })
+  .min(-(2 ** 63), seedError)
+  .max(2 ** 64, seedError)
+  .meta({ type: "integer" });
+
+const pingError = { error: "an integer between 1 and 3600, or -1 for none" };
+const pingInterval = z.int(pingError).refine((value) => value === -1 || (value >= 1 && value <= 3600), pingError);
+
+const metadataError = { error: "an object of at most 16 strings" };
+const metadata = z
+  .record(z.string(), string(), metadataError)
+  .refine((value) => Object.keys(value).length <= 16, metadataError);
+
+const NO_TOOLS = "this server does not call tools yet. Leave it out.";
+const NO_STRUCTURE = "this server does not constrain the answer's form yet. Leave it out.";
+const NO_LOGPROBS = "this server does not report token probabilities yet. Leave it out.";
+const NO_SAMPLER = "this server does not have this sampler yet. Leave it out.";
+const NO_THINKING = "this server leaves thinking to the model's own template. Leave it out.";
+const NO_AUDIO = "the model reads and writes text only. Leave it out.";
+const NO_PROGRESS = "this server reports timings once, at the end. Leave it out.";
+const DEFAULT_SAMPLERS = "penalties,dry,top_n_sigma,top_k,typ_p,top_p,min_p,xtc,temperature";
+
+/**
+ * Every member that a chat request's body may hold. Validation happens from this table, in its order; members that
+ * are not in it are ignored and reported. Meanings and defaults are OpenAI's and llama.cpp's.
+ */
+export const CHAT_FIELDS = {
+  messages: honoured(messages, "the conversation to continue"),
+  model: honoured(string().optional(), "the served model's id or an alias; absent or empty is the served model"),
+
+  max_completion_tokens: honoured(tokenLimit.optional(), "tokens of each answer; -1 is no limit"),
+  max_tokens: honoured(tokenLimit.optional(), "old name of max_completion_tokens, which wins"),
+  n_predict: honoured(integer(-1).optional(), "llama.cpp's name of max_tokens; wins over both, may be 0"),
+  n: honoured(integer(1, 128).optional(), "answers to the one prompt"),
+  n_cmpl: honoured(integer(1, 128).optional(), "llama.cpp's name of n, which wins"),
+  stop: honoured(stop.optional(), "texts that end an answer"),
+
+  stream: honoured(boolean().default(false), "send the answer in pieces"),
+  stream_options: honoured(
+    z
+      .object(
+        { include_usage: boolean().nullish(), include_obfuscation: boolean().nullish() },
+        { error: "an object with `include_usage`" },
+      )
+      .optional(),
+    "include_usage: end the stream with the token counts",
+  ),
+  sse_ping_interval: honoured(pingInterval.optional(), "seconds of silence before a comment is sent; -1 never"),
+
+  temperature: honoured(number(0, 2).default(0.8), "0 is greedy"),
+  top_p: honoured(number(0, 1).default(0.95), "probability mass kept; 1 keeps all"),
+  top_k: honoured(integer(-1).default(40), "candidates kept; 0 and -1 keep all"),
+  min_p: honoured(number(0, 1).default(0.05), "least share of the best candidate's probability; 0 keeps all"),
+  repeat_penalty: honoured(numberAbove(0).default(1), "1 is off"),
+  repeat_last_n: honoured(integer(-1).default(64), "tokens that the penalties look at; 0 is off, -1 all"),
+  presence_penalty: honoured(number(-2, 2).default(0), "subtracted once from tokens seen"),
+  frequency_penalty: honoured(number(-2, 2).default(0), "subtracted for each time a token was seen"),
+  seed: honoured(seed.optional(), "same seed and request, same text; -1 is random"),
+
+  user: accepted(string()),
+  safety_identifier: accepted(string()),
+  metadata: accepted(metadata),
+  store: accepted(boolean()),
+  service_tier: accepted(oneOf("auto", "default", "flex", "scale", "priority")),
+  prompt_cache_key: accepted(string()),
+  prompt_cache_options: accepted(object()),
+  prompt_cache_retention: accepted(oneOf("in_memory", "in-memory", "24h")),
+  verbosity: accepted(oneOf("low", "medium", "high")),
+  prediction: accepted(object()),
+  parallel_tool_calls: accepted(boolean()),
+
+  tools: neutral(array().max(128, { error: "at most 128 tools" }), isEmpty, NO_TOOLS),
+  tool_choice: neutral(
+    z.union([z.string(), object()], { error: '"none", "auto", "required" or an object' }),
+    (choice) => choice === "none" || choice === "auto",
+    'this server does not call tools yet. Leave it out or give "none" or "auto".',
+    "unsupported_value",
+  ),
+  functions: neutral(array(), isEmpty, NO_TOOLS),
+  function_call: neutral(
+    z.union([z.string(), object()], { error: '"none", "auto" or an object' }),
+    (choice) => choice === "none" || choice === "auto",
+    NO_TOOLS,
+  ),
+  response_format: neutral(
+    z.object(
+      {
+        type: supportedOnly(
+          oneOf("text", "json_object", "json_schema"),
+          equals("text"),
+          'this server does not constrain the answer\'s form yet. Leave it out or give "text".',
+        ),
+      },
+      { error: "an object with `type`" },
+    ),
+    () => true,
+    NO_STRUCTURE,
+  ),
+  json_schema: neutral(object(), never, NO_STRUCTURE),
+  grammar: neutral(string(), equals(""), NO_STRUCTURE),
+  grammar_lazy: ignored(boolean()),
+  grammar_triggers: ignored(array()),
+  preserved_tokens: ignored(array()),
+
+  logprobs: neutral(
+    boolean(),
+    isFalse,
+    "this server does not report token probabilities yet. Leave it out or give false.",
+    "unsupported_value",
+  ),
+  top_logprobs: neutral(integer(0, 20), equals(0), NO_LOGPROBS),
+  n_probs: neutral(integer(0), equals(0), NO_LOGPROBS),
+  post_sampling_probs: neutral(boolean(), isFalse, NO_LOGPROBS),
+  logit_bias: neutral(
+    z.union([array(), object()], { error: "an object of token ids and biases" }),
+    isEmpty,
+    "this server does not bias tokens yet. Leave it out.",
+  ),
+  ignore_eos: neutral(boolean(), isFalse, "this server does not suppress end tokens yet. Leave it out."),
+
+  modalities: neutral(
+    z.array(string(), { error: "an array of strings" }),
+    (kinds) => kinds.every((kind) => kind === "text"),
+    'the model writes text only. Leave it out or give ["text"].',
+    "unsupported_value",
+  ),
+  audio: neutral(object(), never, NO_AUDIO),
+  web_search_options: neutral(object(), never, "this server does not search the web. Leave it out."),
+  moderation: neutral(object(), never, "this server does not moderate. Leave it out."),
+
+  reasoning_effort: neutral(oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max"), never, NO_THINKING),
+  reasoning_format: neutral(
+    oneOf("none", "auto", "deepseek"),
+    (format) => format !== "deepseek",
+    'this server leaves thinking text in the answer. Leave it out or give "none".',
+    "unsupported_value",
+  ),
+  chat_template_kwargs: neutral(object(), isEmpty, "this server gives templates no extra variables. Leave it out."),
+  add_generation_prompt: neutral(boolean(), equals(true), "this server always starts a new answer. Leave it out."),
+  continue_final_message: neutral(boolean(), isFalse, "this server always starts a new answer. Leave it out."),
+
+  dynatemp_range: neutral(number(0, 100), equals(0), NO_SAMPLER),
+  dynatemp_exponent: accepted(anyNumber, "no effect without dynatemp_range"),
+  typical_p: neutral(number(0, 1), equals(1), NO_SAMPLER),
+  top_n_sigma: neutral(anyNumber, (sigma) => sigma <= 0, NO_SAMPLER),
+  xtc_probability: neutral(number(0, 1), equals(0), NO_SAMPLER),
+  xtc_threshold: accepted(number(0, 1), "no effect without xtc_probability"),
+  dry_multiplier: neutral(number(0, 100), equals(0), NO_SAMPLER),
+  dry_base: accepted(anyNumber, "no effect without dry_multiplier"),
+  dry_allowed_length: accepted(integer(0), "no effect without dry_multiplier"),
+  dry_penalty_last_n: accepted(integer(-1), "no effect without dry_multiplier"),
+  dry_sequence_breakers: accepted(
+    z.array(string(), { error: "an array of strings" }),
+    "no effect without dry_multiplier",
+  ),
+  mirostat: neutral(integer(0, 2), equals(0), NO_SAMPLER),
+  mirostat_tau: accepted(numberAbove(0), "no effect without mirostat"),
+  mirostat_eta: accepted(numberAbove(0), "no effect without mirostat"),
+  adaptive_target: neutral(anyNumber, (target) => target < 0, NO_SAMPLER),
+  adaptive_decay: accepted(number(0, 0.99), "no effect without adaptive_target"),
+  min_keep: neutral(integer(0), equals(0), NO_SAMPLER),
+  samplers: neutral(
+    z.union([z.string(), z.array(string())], { error: "an array of sampler names" }),
+    (samplers) => String(samplers) === DEFAULT_SAMPLERS,
+    "this server does not reorder samplers yet. Leave it out.",
+  ),
+  penalize_nl: ignored(boolean()),
+  tfs_z: ignored(anyNumber),
+
+  cache_prompt: neutral(boolean(), equals(true), "this server always reuses what it has of a prompt. Leave it out."),
+  id_slot: ignored(integer(-1)),
+  slot_id: ignored(integer(-1)),
+  n_keep: ignored(integer(-1)),
+  n_discard: ignored(integer(0)),
+  n_cache_reuse: ignored(integer(0)),
+  n_indent: neutral(integer(0), equals(0), "this server does not watch indentation yet. Leave it out."),
+  t_max_predict_ms: neutral(
+    z.int({ error: "an integer" }),
+    (limitMs) => limitMs <= 0,
+    "this server does not limit time yet. Leave it out.",
+  ),
+  timings_per_token: neutral(boolean(), isFalse, NO_PROGRESS),
+  return_progress: neutral(boolean(), isFalse, NO_PROGRESS),
+  return_tokens: neutral(boolean(), isFalse, "this server does not report token ids yet. Leave it out."),
+  response_fields: neutral(array(), isEmpty, "this server always sends all members. Leave it out."),
+  lora: neutral(array(), isEmpty, "the server has loaded no adapter. Leave it out."),
+  verbose: ignored(boolean()),
+} as const satisfies Record<string, Field>;
+
+type ChatShape = { [Name in keyof typeof CHAT_FIELDS]: (typeof CHAT_FIELDS)[Name]["schema"] };
+
+export const chatBody = z.object(
+  Object.fromEntries(Object.entries(CHAT_FIELDS).map(([name, { schema }]) => [name, schema])) as ChatShape,
+);

@@ -1,0 +1,77 @@
+import express, { type Express, type RequestHandler } from "express";
+
+import type { Engine } from "../domain/engine.ts";
+import type { Sha256 } from "../domain/hash.ts";
+import type { Log } from "../log.ts";
+import { abortWhenClientLeaves } from "./client.ts";
+import { exchangeOf } from "./exchange.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { auth } from "./middleware/auth.ts";
+import { jsonBody } from "./middleware/body.ts";
+import { cors } from "./middleware/cors.ts";
+import { errors } from "./middleware/errors.ts";
+import { onlyMethods, paths, unknownPath } from "./middleware/paths.ts";
+import { requestId } from "./middleware/request-id.ts";
+import { waitUntilReady } from "./readiness.ts";
+import { chatCompletions } from "./routes/chat-completions.ts";
+import { health } from "./routes/health.ts";
+import { model, models } from "./routes/models.ts";
+import { root } from "./routes/root.ts";
+
+export interface AppOptions {
+  readonly engine: Engine;
+  readonly log: Log;
+  /** Hashes of the keys that are let in; none lets everybody in. */
+  readonly apiKeyHashes: readonly Sha256[];
+  /** Whether every model name means the served model. */
+  readonly anyModel: boolean;
+  readonly bodyLimitBytes: number;
+  /** How long a request waits for the model to load. */
+  readonly loadWaitMs: number;
+  readonly corsOrigin: string;
+  /** Given by whoever wants to stop the server gently. */
+  readonly lifecycle?: Lifecycle;
+}
+
+/** The whole HTTP interface, in the order in which a request meets it. */
+export function createApp(options: AppOptions): Express {
+  const { engine, log, apiKeyHashes, bodyLimitBytes, loadWaitMs, corsOrigin, lifecycle = new Lifecycle() } = options;
+  const app = express();
+  app.disable("x-powered-by").disable("etag").set("query parser", false);
+  app.enable("case sensitive routing").enable("strict routing");
+
+  app.use(requestId(log), cors(corsOrigin), paths);
+
+  serve(app, ["/health", "/v1/health"], { GET: [health(engine, lifecycle)] });
+  serve(app, ["/"], { GET: [root(engine)] });
+
+  app.use(lifecycle.admit, auth(apiKeyHashes));
+
+  const ready: RequestHandler = async (_req, res, next) => {
+    await waitUntilReady(engine, loadWaitMs, abortWhenClientLeaves(res));
+    next();
+  };
+  serve(app, ["/v1/models", "/models"], { GET: [ready, models(engine)] });
+  serve(app, ["/v1/models/*id", "/models/*id"], { GET: [ready, model(engine) as RequestHandler] });
+  serve(app, ["/v1/chat/completions", "/chat/completions"], {
+    POST: [jsonBody(bodyLimitBytes), chatCompletions(options)],
+  });
+
+  app.use(unknownPath);
+  app.use(errors(log));
+  return app;
+}
+
+type Method = "GET" | "POST";
+
+/** One resource under all its paths. Methods that are not given are refused with the list of those that are. */
+function serve(app: Express, aliases: string[], handlers: Partial<Record<Method, RequestHandler[]>>): void {
+  const note: RequestHandler = (_req, res, next) => {
+    exchangeOf(res).route = aliases[0];
+    next();
+  };
+  if (handlers.GET) app.get(aliases, note, ...handlers.GET);
+  if (handlers.POST) app.post(aliases, note, ...handlers.POST);
+  const methods = Object.keys(handlers).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  app.all(aliases, note, onlyMethods(...methods));
+}

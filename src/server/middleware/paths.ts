@@ -1,0 +1,35 @@
+import type { RequestHandler } from "express";
+
+import { CodedError } from "../../domain/errors.ts";
+
+/** Some gateways pass on the prefix that names this program, others strip it. */
+const PROGRAM_PREFIX = /^\/vm\/[0-9A-Za-z]+(?=\/|$)/;
+
+/** Makes one path of its spellings: no program prefix, no duplicate slashes, no trailing slash. */
+export const paths: RequestHandler = (req, _res, next) => {
+  const query = req.url.indexOf("?");
+  const path = query === -1 ? req.url : req.url.slice(0, query);
+  const plain = path
+    .replaceAll(/\/{2,}/g, "/")
+    .replace(PROGRAM_PREFIX, "")
+    .replace(/\/$/, "");
+  req.url = (plain === "" ? "/" : plain) + (query === -1 ? "" : req.url.slice(query));
+  next();
+};
+
+/** The last route. */
+export const unknownPath: RequestHandler = (req) => {
+  throw new CodedError("not_found", `Unknown path: ${req.method} ${req.path.slice(0, 100)}.`);
+};
+
+/** Answers what no handler of a path took. `HEAD` belongs to `GET`, `OPTIONS` to every path. */
+export function onlyMethods(...methods: readonly string[]): RequestHandler {
+  const allowed = [...methods, "OPTIONS"].join(", ");
+  return (req, res) => {
+    res.set("Allow", allowed);
+    throw new CodedError(
+      "method_not_allowed",
+      `${req.method} is not allowed on ${req.path.slice(0, 100)}; allowed: ${allowed}.`,
+    );
+  };
+}
