@@ -75,7 +75,8 @@ const PLACE_REASONS: Readonly<Record<string, string>> = {
 
 /** What a failed file operation means to the operator; undefined when it is about something else. */
 export function toDataDirectoryError(error: unknown, path: string, reasons = WRITE_REASONS): CodedError | undefined {
-  if (!(error instanceof Error) || error instanceof CodedError) return undefined;
+  if (error instanceof CodedError) return withAdvice(error);
+  if (!(error instanceof Error)) return undefined;
   const { code = "", path: failedPath = path } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") {
     const message = `no space is left for ${path}; free some, or give another place with --data-dir`;
@@ -85,4 +86,13 @@ export function toDataDirectoryError(error: unknown, path: string, reasons = WRI
   if (reason === undefined || !(failedPath.startsWith(path) || path.startsWith(failedPath))) return undefined;
   const message = `the data directory ${path} cannot be used: ${reason}; give another one with --data-dir`;
   return new CodedError("data_directory", message, { cause: error });
+}
+
+/** The parts know their files, not the command's options. */
+function withAdvice(error: CodedError): CodedError | undefined {
+  const { code, message } = error;
+  if ((code !== "disk_full" && code !== "data_directory") || message.includes("--data-dir")) return undefined;
+  return new CodedError(code, `${message.replace(/\.$/, "")}. Another place can be given with --data-dir`, {
+    cause: error,
+  });
 }

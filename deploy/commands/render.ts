@@ -33,14 +33,18 @@ function renderStage(event: StageEvent, paint: Paint): string {
   const cells = [
     event.stage.padEnd(STAGE_WIDTH),
     paint(event.outcome === "cached" ? "dim" : "green", event.outcome.padEnd(OUTCOME_WIDTH)),
-    ...(event.bytes === undefined ? [] : [formatBytes(event.bytes).padStart(BYTES_WIDTH)]),
-    ...(hash === undefined ? [] : [paint("dim", `${shortHash(hash)}…`)]),
+    ...(hash === undefined ? [] : [toSizeCell(event.bytes), paint("dim", `${shortHash(hash)}…`)]),
     ...(event.detail === undefined ? [] : [event.detail]),
     ...(event.model === undefined ? [] : [event.model]),
     ...(event.tokensPerSecond === undefined ? [] : [`${formatRate(event.tokensPerSecond)} tokens/s`]),
     ...(event.ms === undefined ? [] : [paint("dim", formatDuration(event.ms))]),
   ];
   return `  ${cells.join("  ")}`;
+}
+
+/** Messages have no size worth knowing, but their hashes stand below those of files. */
+function toSizeCell(bytes: number | undefined): string {
+  return (bytes === undefined ? "" : formatBytes(bytes)).padStart(BYTES_WIDTH);
 }
 
 function renderReady(event: ReadyEvent, paint: Paint): string {
