@@ -22,6 +22,7 @@ test("a model alone is enough", () => {
     loadWaitMs: 25_000,
     drainMs: 10_000,
     corsOrigin: "*",
+    exitWithParent: false,
   });
 });
 
@@ -44,6 +45,7 @@ test("every variable is read, in its unit", () => {
     PINFERENCE_LOAD_WAIT_MS: "5",
     PINFERENCE_DRAIN_MS: "6",
     PINFERENCE_CORS_ORIGIN: "https://chat.example",
+    PINFERENCE_EXIT_WITH_PARENT: "1",
   });
   assert.deepEqual(config, {
     listen: { host: "0.0.0.0", port: 0 },
@@ -60,6 +62,7 @@ test("every variable is read, in its unit", () => {
     loadWaitMs: 5,
     drainMs: 6,
     corsOrigin: "https://chat.example",
+    exitWithParent: true,
   });
 });
 

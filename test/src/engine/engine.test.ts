@@ -18,6 +18,7 @@ const options: EngineOptions = {
 };
 
 const never = new AbortController().signal;
+setMaxListeners(0, never);
 const story = "Tell me a story about a fox named Ada.";
 
 async function collect(engine: Engine, request: GenerateRequest, signal = never): Promise<GenerationStep[]> {
