@@ -29,7 +29,7 @@ export interface ProgressEvent {
 }
 
 /** Something worth knowing that stops nothing. */
-export interface NoteEvent {
+interface NoteEvent {
   readonly event: "note";
   readonly message: string;
 }
@@ -63,7 +63,7 @@ export interface CatalogueEvent {
 }
 
 /** Ended by Ctrl-C or a signal, with nothing left behind. */
-export interface StoppedEvent {
+interface StoppedEvent {
   readonly event: "stopped";
   readonly exitCode: number;
 }

@@ -53,12 +53,12 @@ export interface LocalNode {
 }
 
 /** The key that signs; its secret stays inside. */
-export interface Key {
+interface Key {
   readonly source: "environment" | "file";
   readonly privateKey: string;
 }
 
-/** What commands are made of. deploy/cli.ts gives the real ones, tests give fakes. */
+/** What commands are made of. deploy/parts.ts has the real ones, tests give fakes. */
 export interface Parts {
   /** The environment's key, or a throwaway one kept in the directory. Errors: `key_invalid`. */
   loadKey(directory: string): Promise<Key>;

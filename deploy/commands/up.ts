@@ -75,7 +75,7 @@ export const up = command({
     help: `a catalogue id, a path to a .gguf file, or hf:owner/repo/file.gguf (default ${DEMO_MODEL})`,
   },
   options: OPTIONS,
-  examples: ["pinference up", "pinference up --port 0 ./my-model.gguf", "pinference up qwen3-0.6b-q8_0 --open"],
+  examples: ["pinference up", "pinference up --port 0 ./my-model.gguf", "pinference up qwen3-0.6b --open"],
 
   async run(options, references, { env, signal, out, parts }) {
     const startedAt = performance.now();

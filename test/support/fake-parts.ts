@@ -11,7 +11,7 @@ import { parseFileHash, parseItemHash, parseSha256, type ItemHash } from "../../
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /** Remembers what it was asked to do. */
-export class FakeNetwork implements Network {
+class FakeNetwork implements Network {
   readonly address = "0x0000000000000000000000000000000000000001";
   readonly apiServer: string;
   readonly calls: string[] = [];
@@ -69,7 +69,7 @@ export function fakeRecipe(stage: string, calls: string[], model?: string): Imag
   };
 }
 
-export function fakeModel(id: string): LocalModel {
+function fakeModel(id: string): LocalModel {
   return {
     id,
     aliases: [],
