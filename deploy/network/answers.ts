@@ -1,0 +1,125 @@
+/** What a node answers: the shapes that are relied on, and what its refusals mean for the operator. */
+import { z } from "zod";
+
+import { CodedError } from "../../src/domain/errors.ts";
+import type { FileHash, ItemHash } from "../../src/domain/hash.ts";
+import type { BuiltImage } from "../../src/domain/volume.ts";
+import { rejectionName } from "../messages/rejections.ts";
+import type { JsonAnswer } from "./http.ts";
+import type { MessageState, UploadLimits } from "./network.ts";
+
+const MIB = 1_048_576;
+/** Some nodes count the multipart framing and the message as a part of the file. */
+const FRAMING_BYTES = 16_384;
+/** Of nodes too old to say. */
+const DEFAULT_LIMITS: UploadLimits = { storageBytes: 100 * MIB, ipfsBytes: 1024 * MIB };
+
+const limitsAnswer = z.object({
+  storage: z.object({ max_file_size: z.number() }),
+  ipfs: z.object({ max_upload_file_size: z.number() }),
+});
+const wireMessage = z.looseObject({
+  type: z.string(),
+  sender: z.string(),
+  content: z.record(z.string(), z.unknown()).nullish(),
+  item_content: z.string().nullish(),
+});
+const messageAnswer = z.object({
+  status: z.enum(["pending", "processed", "rejected", "forgotten", "removing", "removed"]),
+  message: wireMessage.optional(),
+  messages: z.array(wireMessage).optional(),
+  error_code: z.number().optional(),
+  details: z.unknown().optional(),
+});
+export const foundMessages = z.object({ messages: z.array(z.object({ item_hash: z.string() })) });
+export const priceAnswer = z.object({ cost: z.string(), payment_type: z.string() });
+export const balanceAnswer = z.object({ credit_balance: z.number().default(0) });
+
+export function readLimits(answer: JsonAnswer): UploadLimits {
+  const limits = limitsAnswer.safeParse(answer.body);
+  if (!limits.success) return DEFAULT_LIMITS;
+  return { storageBytes: limits.data.storage.max_file_size, ipfsBytes: limits.data.ipfs.max_upload_file_size };
+}
+
+/** Undefined when the node does not know the message. Errors: `network_refused`. */
+export function readMessageState(itemHash: ItemHash, answer: JsonAnswer): MessageState | undefined {
+  if (answer.status === 404) return undefined;
+  const state = requireShape(messageAnswer, answer, `read message ${itemHash}`);
+  const message = state.message ?? state.messages?.[0];
+  const code = state.error_code ?? -1;
+  return {
+    itemHash,
+    status: state.status,
+    type: message?.type ?? "",
+    sender: message?.sender ?? "",
+    content: message?.content ?? undefined,
+    rejection:
+      state.status === "rejected" ? { code, name: rejectionName(code), details: state.details ?? null } : undefined,
+  };
+}
+
+/** Errors: `network_refused`. */
+export function chooseEngine(bytes: number, limits: UploadLimits): "storage" | "ipfs" {
+  if (bytes <= limits.storageBytes - FRAMING_BYTES) return "storage";
+  if (bytes <= limits.ipfsBytes - FRAMING_BYTES) return "ipfs";
+  throw new CodedError(
+    "network_refused",
+    `the file has ${bytes} bytes and the node takes ${limits.ipfsBytes} at most: split the model, or use another node`,
+    { details: { bytes, limit: limits.ipfsBytes } },
+  );
+}
+
+/** Errors: `hash_mismatch`, `network_refused`. A rejected STORE passes: its reason is in the message's state. */
+export function requireAccepted(answer: JsonAnswer, image: BuiltImage, fileHash: FileHash, address: string): void {
+  const body = z.object({ status: z.literal("success"), hash: z.string() }).safeParse(answer.body);
+  if (body.success) {
+    if (body.data.hash === fileHash) return;
+    throw new CodedError("hash_mismatch", `the node stored ${body.data.hash} instead of ${fileHash}: upload again`);
+  }
+  const text = shortText(answer.body);
+  if (answer.status === 422 && text.startsWith("File hash does not match")) {
+    throw new CodedError("hash_mismatch", `the node received other bytes than were built: ${text}. Upload again`);
+  }
+  throw new CodedError("network_refused", whyRefused(answer.status, text, image, address));
+}
+
+function whyRefused(status: number, text: string, image: BuiltImage, address: string): string {
+  switch (status) {
+    case 402:
+      return `the credits of ${address} do not cover a file of ${image.bytes} bytes for a day: add credits`;
+    case 403:
+      return "the node does not accept the signature, or takes no files of this kind: use another node";
+    case 413:
+      return `the node takes no file of ${image.bytes} bytes: split the model, or use another node`;
+    default:
+      return `the node refused the upload with HTTP ${status}${text === "" ? "" : `: ${text}`}`;
+  }
+}
+
+/** Of a message that will not be processed. */
+export function toRejectedError({ itemHash, status, rejection }: MessageState, address: string): CodedError {
+  if (rejection === undefined) return new CodedError("message_rejected", `message ${itemHash} is ${status}`);
+  const { code, name, details } = rejection;
+  const advice = code === 5 || code === 6 ? `. Add credits to ${address}` : "";
+  const reason = details === null ? "" : `: ${shortText(details)}`;
+  return new CodedError("message_rejected", `message ${itemHash} was rejected with ${code} ${name}${reason}${advice}`, {
+    details: { error_code: code, error_name: name },
+  });
+}
+
+/** Errors: `network_refused`. */
+export function requireShape<Schema extends z.ZodType>(
+  schema: Schema,
+  answer: JsonAnswer,
+  what: string,
+): z.output<Schema> {
+  const parsed = answer.status === 200 ? schema.safeParse(answer.body) : undefined;
+  if (parsed?.success === true) return parsed.data;
+  const text = shortText(answer.body);
+  throw new CodedError("network_refused", `cannot ${what}: the node answered HTTP ${answer.status} ${text}`.trimEnd());
+}
+
+function shortText(value: unknown): string {
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}

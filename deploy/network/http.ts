@@ -1,0 +1,89 @@
+/** JSON over HTTP to one node, with retries for what a second attempt can cure. */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { CodedError } from "../../src/domain/errors.ts";
+
+const TIMEOUT_MS = 60_000;
+const ATTEMPTS = 4;
+const FIRST_DELAY_MS = 300;
+/** What a node or the proxy before it answers while it is overloaded or restarts. */
+const PASSING_STATUSES = new Set([429, 502, 503, 504]);
+
+export interface JsonAnswer {
+  readonly status: number;
+  /** Parsed; text that is no JSON stays text. */
+  readonly body: unknown;
+}
+
+export interface JsonRequest {
+  readonly signal?: AbortSignal | undefined;
+  /** Sent with POST; asking twice must be harmless. */
+  readonly body?: unknown;
+}
+
+/** Any status is an answer. Errors: `network_unreachable`, `interrupted`. */
+export async function askNode(url: string, request: JsonRequest = {}): Promise<JsonAnswer> {
+  return withRetries(request.signal, async () => {
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(url, {
+      signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
+      headers: {
+        accept: "application/json",
+        ...(request.body !== undefined && { "content-type": "application/json" }),
+      },
+      ...(request.body !== undefined && { method: "POST", body: JSON.stringify(request.body) }),
+    });
+    return { status: response.status, body: parseBody(await response.text()) };
+  });
+}
+
+/** Repeats with growing pauses; the last failure or answer counts. Errors: `network_unreachable`, `interrupted`. */
+export async function withRetries<Answer extends { readonly status: number }>(
+  signal: AbortSignal | undefined,
+  attempt: () => Promise<Answer>,
+): Promise<Answer> {
+  for (let number = 1; ; number++) {
+    try {
+      const answer = await attempt();
+      if (number === ATTEMPTS || !PASSING_STATUSES.has(answer.status)) return answer;
+    } catch (error) {
+      if (signal?.aborted === true) throw interrupted();
+      if (error instanceof CodedError) throw error;
+      if (number === ATTEMPTS) throw unreachable(error);
+    }
+    await pause(FIRST_DELAY_MS * 3 ** (number - 1), signal);
+  }
+}
+
+/** Errors: `interrupted`. */
+export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch {
+    throw interrupted();
+  }
+}
+
+export function interrupted(): CodedError {
+  return new CodedError("interrupted", "interrupted: run the same command again, what is done is not repeated");
+}
+
+function unreachable(error: unknown): CodedError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const reason = (cause as { code?: string }).code ?? (cause instanceof Error ? cause.message : String(cause));
+  return new CodedError(
+    "network_unreachable",
+    `the node does not answer (${reason}): check its URL and the connection`,
+    {
+      cause: error,
+    },
+  );
+}
+
+export function parseBody(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text === "" ? undefined : text;
+  }
+}
