@@ -1,0 +1,76 @@
+import type { Sha256 } from "../../src/domain/hash.ts";
+import type { Network } from "../network/network.ts";
+import type { ImageRecipe } from "../stages/pin-image.ts";
+import type { Output } from "./output.ts";
+
+/** A model file on this machine, checked. */
+export interface LocalModel {
+  readonly id: string;
+  readonly aliases: readonly string[];
+  readonly path: string;
+  /** In the volume. */
+  readonly fileName: string;
+  readonly bytes: number;
+  readonly sha256: Sha256;
+  /** JSON data that the volume carries beside the file. */
+  readonly card: object;
+  /** As asked for, or as the model proposes. */
+  readonly contextLength: number;
+  readonly slots: number;
+  /** What it takes to run so. */
+  readonly resources: { readonly vcpus: number; readonly memoryMiB: number };
+}
+
+export interface ModelRequest {
+  /** Where downloads are kept. */
+  readonly directory: string;
+  readonly contextLength: number | undefined;
+  readonly slots: number;
+}
+
+export interface CatalogueLine {
+  readonly id: string;
+  readonly bytes: number;
+  readonly contextLength: number;
+  readonly licence: string;
+  readonly source: string;
+}
+
+export interface NodeRequest {
+  readonly directory: string;
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly asNetwork: boolean;
+  /** Seconds without a request after which a program is stopped. */
+  readonly idleSeconds: number | undefined;
+}
+
+export interface LocalNode {
+  /** Without a trailing slash. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** The key that signs; its secret stays inside. */
+interface Key {
+  readonly source: "environment" | "file";
+  readonly privateKey: string;
+}
+
+/** What commands are made of. deploy/parts.ts has the real ones, tests give fakes. */
+export interface Parts {
+  /** The environment's key, or a throwaway one kept in the directory. Errors: `key_invalid`. */
+  loadKey(directory: string): Promise<Key>;
+  /** Errors: `port_in_use`. */
+  startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode>;
+  connect(apiServer: string, key: Key): Promise<Network>;
+  catalogue(): Promise<readonly CatalogueLine[]>;
+  /** Finds, downloads where needed, and checks. Errors: `catalogue_unknown`, `model_file_*`, `download_failed`… */
+  findModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;
+  runtime(): Promise<ImageRecipe>;
+  codeVolume(): Promise<ImageRecipe>;
+  modelVolume(model: LocalModel): Promise<ImageRecipe>;
+  /** Shows a page in the browser, where there is one. */
+  openBrowser(url: string): void;
+}

@@ -1,0 +1,96 @@
+import type { CatalogueEvent, CommandEvent, ErrorEvent, ReadyEvent, StageEvent } from "./events.ts";
+
+const STAGE_WIDTH = 14;
+const OUTCOME_WIDTH = 9;
+const BYTES_WIDTH = 9;
+const HASH_LETTERS = 8;
+
+type Paint = (style: keyof typeof STYLES, text: string) => string;
+
+const STYLES = { bold: [1, 22], dim: [2, 22], green: [32, 39], red: [31, 39] } as const;
+
+/** One event as people read it, newline included. */
+export function renderEvent(event: CommandEvent, color: boolean): string {
+  const paint: Paint = (style, text) => (color ? `\x1b[${STYLES[style][0]}m${text}\x1b[${STYLES[style][1]}m` : text);
+  switch (event.event) {
+    case "stage":
+      return `${renderStage(event, paint)}\n`;
+    case "note":
+      return `  ${paint("dim", `note: ${event.message}`)}\n`;
+    case "ready":
+      return renderReady(event, paint);
+    case "model":
+      return `${renderModel(event)}\n`;
+    case "stopped":
+      return "  stopped\n";
+    default:
+      return renderError(event, paint);
+  }
+}
+
+function renderStage(event: StageEvent, paint: Paint): string {
+  const hash = event.itemHash ?? event.fileHash ?? event.sha256;
+  const cells = [
+    event.stage.padEnd(STAGE_WIDTH),
+    paint(event.outcome === "cached" ? "dim" : "green", event.outcome.padEnd(OUTCOME_WIDTH)),
+    ...(hash === undefined ? [] : [toSizeCell(event.bytes), paint("dim", `${shortHash(hash)}…`)]),
+    ...(event.detail === undefined ? [] : [event.detail]),
+    ...(event.model === undefined ? [] : [event.model]),
+    ...(event.tokensPerSecond === undefined ? [] : [`${formatRate(event.tokensPerSecond)} tokens/s`]),
+    ...(event.ms === undefined ? [] : [paint("dim", formatDuration(event.ms))]),
+  ];
+  return `  ${cells.join("  ")}`;
+}
+
+/** Messages have no size worth knowing, but their hashes stand below those of files. */
+function toSizeCell(bytes: number | undefined): string {
+  return (bytes === undefined ? "" : formatBytes(bytes)).padStart(BYTES_WIDTH);
+}
+
+function renderReady(event: ReadyEvent, paint: Paint): string {
+  const models = event.models.flatMap(({ model, baseUrl, curl }) => [
+    "",
+    `  ${paint("green", "ready")}  ${paint("bold", model)}`,
+    `    base URL  ${baseUrl}`,
+    `    ${curl}`,
+  ]);
+  return `${[...models, "", `  All models: ${event.index}`, `  ${paint("dim", "Ctrl-C ends it.")}`].join("\n")}\n`;
+}
+
+function renderModel({ id, bytes, contextLength, licence, source }: CatalogueEvent): string {
+  return `  ${id.padEnd(32)}  ${formatBytes(bytes).padStart(BYTES_WIDTH)}  ${String(contextLength).padStart(7)} tokens  ${licence.padEnd(12)}  ${source}`;
+}
+
+function renderError({ message }: ErrorEvent, paint: Paint): string {
+  return `${paint("red", "error:")} ${message}\n`;
+}
+
+/** Decimal units, as disks and networks use them. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  // 999.95 would be shown as 1000.0.
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Seconds and minutes; below a second, milliseconds. */
+export function formatDuration(ms: number): string {
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+function formatRate(perSecond: number): string {
+  return perSecond < 10 ? perSecond.toFixed(1) : String(Math.round(perSecond));
+}
+
+/** CIDs all begin alike, so their end is shown. */
+function shortHash(hash: string): string {
+  return /^Qm|^baf/.test(hash) ? hash.slice(-HASH_LETTERS) : hash.slice(0, HASH_LETTERS);
+}

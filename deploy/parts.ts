@@ -1,0 +1,37 @@
+import { fileURLToPath } from "node:url";
+
+import type { Parts } from "./commands/parts.ts";
+import { openBrowser } from "./open-browser.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The real parts. Each is imported when it is used first, so that `--help` and usage errors answer at once: the SDK
+ * alone takes longer to load than most commands to run.
+ */
+export function createParts(packageRootUrl: URL, env: Environment): Parts {
+  const packageRoot = fileURLToPath(packageRootUrl);
+  const images = () => import("./parts/images.ts");
+  const models = () => import("./parts/models.ts");
+  return {
+    async loadKey(dataDir) {
+      const { loadOrCreateKey } = await import("./network/key.ts");
+      return loadOrCreateKey({ dataDir, env });
+    },
+    async startNode(request, signal) {
+      const { startNode } = await import("./parts/node.ts");
+      return startNode(request, signal);
+    },
+    async connect(apiServer, { privateKey }) {
+      const { createAlephNetwork } = await import("./network/aleph.ts");
+      return createAlephNetwork({ apiServer, privateKey });
+    },
+    catalogue: async () => (await models()).listCatalogue(),
+    findModel: async (reference, request, out, signal) =>
+      (await models()).findModel(reference, { ...request, env, out, signal }),
+    runtime: async () => (await images()).runtimeRecipe(),
+    codeVolume: async () => (await images()).codeVolumeRecipe(packageRoot),
+    modelVolume: async (model) => (await images()).modelVolumeRecipe(model),
+    openBrowser,
+  };
+}

@@ -1,0 +1,75 @@
+import { createWriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+
+import express from "express";
+
+import { CodedError } from "../../src/domain/errors.ts";
+import type { LocalNode, NodeRequest } from "../commands/parts.ts";
+import { extractSquashfs } from "../image/extract-squashfs.ts";
+import { createProcessBackend } from "../local/backends/process.ts";
+import { createCcn } from "../local/ccn.ts";
+import { startLocalNode } from "../local/node.ts";
+import { strictProgramProblems } from "../messages/strict.ts";
+
+/** For people at a laptop. Nodes of the network take 1 GiB, and so does this one with --as-network. */
+const GENEROUS_UPLOAD_BYTES = 64 * 2 ** 30;
+
+/** Errors: `port_in_use`, `config_invalid`, `data_directory`. */
+export async function startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode> {
+  const { directory: dataDir, host, port, asNetwork, idleSeconds } = request;
+  await mkdir(dataDir, { recursive: true });
+  const log = openLog(join(dataDir, "node.log"));
+  try {
+    const node = await startLocalNode({
+      dataDir,
+      host,
+      port,
+      asNetwork,
+      ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
+      backend: createProcessBackend({ dataDir, extract: extractSquashfs }),
+      createCcn: async () => toNodePart(await createCcn({ dataDir, ...(asNetwork ? {} : { limits: GENEROUS }) })),
+      checkStrict({ itemContent }) {
+        const problems = strictProgramProblems(itemContent);
+        if (problems.length > 0) throw new CodedError("message_invalid", problems.join("; "));
+      },
+      log: log.write,
+    });
+    signal.throwIfAborted();
+    return {
+      url: node.url,
+      async close() {
+        await node.stop();
+        await log.close();
+      },
+    };
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
+
+const GENEROUS = { ipfsBytes: GENEROUS_UPLOAD_BYTES };
+
+function toNodePart(ccn: Awaited<ReturnType<typeof createCcn>>) {
+  return {
+    listener: express().disable("x-powered-by").use(ccn.router),
+    store: ccn.store,
+    upgrade(...handshake: Parameters<typeof ccn.handleUpgrade>) {
+      if (!ccn.handleUpgrade(...handshake)) handshake[1].destroy();
+    },
+    close: () => ccn.close(),
+  };
+}
+
+/** What happens in the node, as JSON lines. */
+function openLog(path: string) {
+  const stream = createWriteStream(path, { flags: "a", mode: 0o600 });
+  // A log that cannot be written is no reason to stop answering.
+  stream.on("error", () => undefined);
+  return {
+    write: (event: string, fields: Readonly<Record<string, unknown>> = {}) =>
+      void stream.write(`${JSON.stringify({ at: new Date().toISOString(), event, ...fields })}\n`),
+    close: () => new Promise<void>((resolve) => void stream.end(() => resolve())),
+  };
+}

@@ -1,0 +1,84 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+
+import { type ItemHash, parseFileHash } from "../../src/domain/hash.ts";
+import type { BuiltImage, PinnedImage } from "../../src/domain/volume.ts";
+import type { ArtefactIndex } from "../artefacts.ts";
+import type { Output } from "../commands/output.ts";
+import type { Network, TransferOptions } from "../network/network.ts";
+
+/** How to make an image, and under which key it is remembered. */
+export interface ImageRecipe {
+  /** What people call it, such as `code volume`. */
+  readonly stage: string;
+  readonly model?: string;
+  /** Equal keys promise equal bytes. */
+  readonly key: string;
+  build(path: string, options: TransferOptions): Promise<BuiltImage>;
+}
+
+export interface PinningTools {
+  readonly index: ArtefactIndex;
+  readonly network: Network;
+  readonly buildDirectory: string;
+  readonly out: Output;
+  readonly signal: AbortSignal;
+}
+
+/** Builds the image and asks the node to keep it, unless the node still keeps the one made earlier. */
+export async function pinImage(recipe: ImageRecipe, tools: PinningTools): Promise<PinnedImage> {
+  const { index, network, out, signal } = tools;
+  const startedAt = performance.now();
+  const known = index.image(recipe.key);
+  const isCached = known !== undefined && (await isProcessed(network, known.itemHash, signal));
+  const pinned = isCached ? known : await buildAndPin(recipe, tools);
+  if (!isCached) await index.recordImage(recipe.key, pinned);
+  out.emit({
+    event: "stage",
+    stage: recipe.stage,
+    outcome: isCached ? "cached" : "built",
+    ...(recipe.model === undefined ? {} : { model: recipe.model }),
+    ...pinned,
+    ...(isCached ? {} : { ms: performance.now() - startedAt }),
+  });
+  return pinned;
+}
+
+async function buildAndPin(recipe: ImageRecipe, tools: PinningTools): Promise<PinnedImage> {
+  const { network, buildDirectory, signal } = tools;
+  const path = join(buildDirectory, `${recipe.key.replaceAll(/[^\w-]/g, "-")}.squashfs`);
+  try {
+    const image = await recipe.build(path, { signal, onProgress: progress("building", recipe, tools.out) });
+    return (
+      (await findPinned(image, network, signal)) ??
+      (await network.pin(image, { signal, onProgress: progress("pinning", recipe, tools.out) }))
+    );
+  } finally {
+    // The node has the bytes now, or the image is incomplete: either way this copy is of no use.
+    await rm(path, { force: true });
+  }
+}
+
+/** The same bytes may have been pinned under another key, or before the index was lost. */
+async function findPinned(image: BuiltImage, network: Network, signal: AbortSignal): Promise<PinnedImage | undefined> {
+  for (const fileHash of [parseFileHash(image.sha256), image.cid]) {
+    const itemHash = await network.findPin(fileHash, signal);
+    if (itemHash !== undefined) return { sha256: image.sha256, bytes: image.bytes, fileHash, itemHash };
+  }
+  return undefined;
+}
+
+function progress(verb: string, { stage, model }: ImageRecipe, out: Output): (done: number, total: number) => void {
+  return (doneBytes, totalBytes) =>
+    out.progress({
+      event: "progress",
+      stage: `${verb} ${stage}`,
+      ...(model === undefined ? {} : { model }),
+      doneBytes,
+      totalBytes,
+    });
+}
+
+export async function isProcessed(network: Network, itemHash: ItemHash, signal: AbortSignal): Promise<boolean> {
+  return (await network.message(itemHash, signal))?.status === "processed";
+}

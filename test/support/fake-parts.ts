@@ -1,0 +1,119 @@
+import { createHash } from "node:crypto";
+import { writeFileSync } from "node:fs";
+
+import type { CommandEvent } from "../../deploy/commands/events.ts";
+import type { Output } from "../../deploy/commands/output.ts";
+import type { LocalModel, Parts } from "../../deploy/commands/parts.ts";
+import type { Network, ProgramSpec } from "../../deploy/network/network.ts";
+import type { ImageRecipe } from "../../deploy/stages/pin-image.ts";
+import { parseFileHash, parseItemHash, parseSha256, type ItemHash } from "../../src/domain/hash.ts";
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
+/** Remembers what it was asked to do. */
+class FakeNetwork implements Network {
+  readonly address = "0x0000000000000000000000000000000000000001";
+  readonly apiServer: string;
+  readonly calls: string[] = [];
+  readonly specs: ProgramSpec[] = [];
+  readonly known = new Set<string>();
+
+  constructor(apiServer: string) {
+    this.apiServer = apiServer;
+  }
+  limits() {
+    return Promise.resolve({ storageBytes: 1e8, ipfsBytes: 1e9 });
+  }
+  pin(image: Parameters<Network["pin"]>[0]) {
+    this.calls.push(`pin ${image.sha256.slice(0, 4)}`);
+    const itemHash = this.#keep(`store ${image.sha256}`);
+    return Promise.resolve({
+      sha256: image.sha256,
+      bytes: image.bytes,
+      fileHash: parseFileHash(image.sha256),
+      itemHash,
+    });
+  }
+  findPin() {
+    return Promise.resolve(undefined);
+  }
+  publish(spec: ProgramSpec) {
+    this.calls.push(`publish ${spec.name}`);
+    this.specs.push(spec);
+    return Promise.resolve(this.#keep(`program ${JSON.stringify(spec)}`));
+  }
+  message(itemHash: ItemHash) {
+    if (!this.known.has(itemHash)) return Promise.resolve(undefined);
+    const state = { itemHash, status: "processed", type: "STORE", sender: this.address } as const;
+    return Promise.resolve({ ...state, content: {}, rejection: undefined });
+  }
+  #keep(text: string): ItemHash {
+    const itemHash = parseItemHash(sha256(text));
+    this.known.add(itemHash);
+    return itemHash;
+  }
+}
+
+export function fakeRecipe(stage: string, calls: string[], model?: string): ImageRecipe {
+  const name = model === undefined ? stage : `${stage} of ${model}`;
+  return {
+    stage,
+    ...(model === undefined ? {} : { model }),
+    key: `key of ${name}`,
+    build(path) {
+      calls.push(`build ${name}`);
+      writeFileSync(path, name);
+      const hash = parseSha256(sha256(name));
+      return Promise.resolve({ path, bytes: name.length, sha256: hash, cid: parseFileHash(hash) });
+    },
+  };
+}
+
+function fakeModel(id: string): LocalModel {
+  return {
+    id,
+    aliases: [],
+    path: `/nowhere/${id}.gguf`,
+    fileName: `${id}.gguf`,
+    bytes: 5,
+    sha256: parseSha256(sha256(id)),
+    card: { id },
+    contextLength: 2048,
+    slots: 4,
+    resources: { vcpus: 1, memoryMiB: 768 },
+  };
+}
+
+/** Parts whose node answers at `url`, and the list of what they did. */
+export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
+  const network = new FakeNetwork(url);
+  const { calls } = network;
+  const parts: Parts = {
+    loadKey: () => Promise.resolve({ source: "file", privateKey: "0x01" }),
+    startNode() {
+      calls.push("start node");
+      return Promise.resolve({
+        url,
+        close() {
+          calls.push("close node");
+          return Promise.resolve();
+        },
+      });
+    },
+    connect: () => Promise.resolve(network),
+    catalogue: () => Promise.resolve([]),
+    findModel: (reference) => Promise.resolve(fakeModel(reference)),
+    runtime: () => Promise.resolve(fakeRecipe("runtime", calls)),
+    codeVolume: () => Promise.resolve(fakeRecipe("code volume", calls)),
+    modelVolume: (model) => Promise.resolve(fakeRecipe("model volume", calls, model.id)),
+    openBrowser: (page) => void calls.push(`open ${page}`),
+    ...overrides,
+  };
+  return { parts, network, calls };
+}
+
+/** Output that is kept. */
+export function recorder(): Output & { readonly events: CommandEvent[] } {
+  const events: CommandEvent[] = [];
+  return { json: true, events, emit: (event) => void events.push(event), progress: () => undefined };
+}
