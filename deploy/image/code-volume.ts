@@ -12,41 +12,17 @@ import { CodedError } from "../../src/domain/errors.ts";
 import { findPackage, findPackages, readManifest, type InstalledPackage } from "./package-closure.ts";
 import { FILE_MODE, planImage, type ImagePlan, type PlanEntry } from "./plan.ts";
 
-const DEPENDENCIES = ["express", "node-llama-cpp", "zod"];
-
-/** Never loaded by the server; a package that only these need is gone with them. */
-const EXCLUDED_PACKAGES = new Set([
-  "cmake-js", // builds llama.cpp from source
-  "node-addon-api", // headers for that build
-  "yargs", // node-llama-cpp's command line
-  "validate-npm-package-name", // its project generator
-  "ignore", // same
-  "commander", // the command line of ipull, which node-llama-cpp imports for downloads
-  "lowdb", // same: the command line's settings
-]);
+const DEPENDENCIES = ["express", "zod"];
 
 /** Paths below node_modules that are never loaded, ending in "/" for folders. */
 const EXCLUDED_PATHS = [
-  "node-llama-cpp/bins/", // notes saying that the binaries have moved to the backend packages
-  "node-llama-cpp/dist/cli/", // its command line, except KEPT_PATHS
-  "node-llama-cpp/templates/", // of its project generator
-  "node-llama-cpp/llama/", // C++ sources, except KEPT_PATHS
   "zod/src/",
   "zod/v3/", // the previous major version
   "zod/mini/", // another interface, also below v4
   "zod/v4-mini/",
   "zod/v4/mini/",
-  "simple-git/dist/cjs/", // imported as an ES module
-  "@huggingface/jinja/dist/index.cjs", // imported as an ES module
   "qs/dist/", // for browsers
 ];
-
-const KEPT_PATHS = new Set([
-  "node-llama-cpp/dist/cli/utils/ConsoleInteraction.js", // imported by the loader
-  "node-llama-cpp/dist/cli/utils/getReadablePath.js", // same
-  "node-llama-cpp/llama/binariesGithubRelease.json", // read to name the engine's version
-  "node-llama-cpp/llama/llama.cpp.info.json", // same
-]);
 
 const EXCLUDED_FOLDERS = new Set([
   "test",
@@ -85,7 +61,7 @@ export function planCodeVolume({ packageRoot }: { packageRoot: string }): CodeVo
   const { name, version } = readManifest(packageRoot);
   const backend = chooseBackend(packageRoot);
   const packages = [
-    ...findPackages(packageRoot, DEPENDENCIES, (dependency) => EXCLUDED_PACKAGES.has(dependency)),
+    ...findPackages(packageRoot, DEPENDENCIES),
     { name: backend.name, folder: backend.folder, version: readManifest(backend.folder).version },
   ].map((installed) => ({ ...installed, path: toVolumePath(packageRoot, installed) }));
   const manifest = `${JSON.stringify({ name, type: "module", version }, null, 2)}\n`;
@@ -143,7 +119,7 @@ function isNeeded(path: string): boolean {
   const inPackages = path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
   const names = inPackages.split("/").slice(inPackages.startsWith("@") ? 2 : 1);
   const fileName = names.pop() ?? "";
-  if (KEPT_PATHS.has(inPackages) || LICENCE_FILES.test(fileName)) return true;
+  if (LICENCE_FILES.test(fileName)) return true;
   if (inPackages.startsWith("zod/") && fileName.endsWith(".cjs")) return false; // imported as an ES module
   if (EXCLUDED_PATHS.some((excluded) => inPackages.startsWith(excluded))) return false;
   return !EXCLUDED_FILES.test(fileName) && !names.some((name) => EXCLUDED_FOLDERS.has(name));

@@ -18,18 +18,13 @@ interface Manifest {
 
 /**
  * The packages named and all they depend on, each found the way Node.js finds it: in the nearest `node_modules`
- * upwards. Optional dependencies are not followed. What `isExcluded` names is left out with all that only it needs.
+ * upwards. Optional dependencies are not followed.
  * Errors: `image_plan_invalid` when one is not installed.
  */
-export function findPackages(
-  root: string,
-  names: readonly string[],
-  isExcluded: (name: string) => boolean,
-): InstalledPackage[] {
+export function findPackages(root: string, names: readonly string[]): InstalledPackage[] {
   const found = new Map<string, InstalledPackage>();
   const pending = names.map((name) => ({ name, from: root }));
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    if (isExcluded(next.name)) continue;
     const folder = findPackage(next.from, next.name);
     if (folder === undefined) {
       throw new CodedError("image_plan_invalid", `package "${next.name}" is not installed: run npm ci in "${root}"`);

@@ -118,7 +118,7 @@ class LlamaEngine implements Engine {
     const startedAt = performance.now();
     const { modelPath, slots, log } = this.#options;
     const header = readGgufHeader(modelPath);
-    const native = await openNative(this.#options.threads);
+    const native = await openNative();
     const contextLength = chooseContextLength(this.#options.contextLength, header);
     const threads = header.fileBytes <= ONE_THREAD_BYTES ? 1 : this.#options.threads;
     const model = await native.openModel(modelPath);

@@ -1,10 +1,26 @@
 /**
- * The one file that imports node-llama-cpp. It opens the library through the public `getLlama`, then works on the
- * addon's own classes: they give own batches (many sequences and bounded prompt chunks in one pass), which the public
- * API does not, and open a model in a third of the time. The d.ts files hide them, so the package's exact version is
- * pinned and test/src/engine/native.test.ts guards the surface below (docs/decisions/0003-native-batches.md).
+ * The one file that touches node-llama-cpp. It takes the package's compiled addon and works on the addon's own classes:
+ * they give own batches (many sequences and bounded prompt pieces in one pass), which the public API does not, and open
+ * in 20 ms instead of 600 (docs/decisions/0003-native-batches.md). Nobody promises these classes to stay as they are, so
+ * the version is pinned exactly and checked here, and test/src/engine runs real inference over all of them.
  */
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
 import { CodedError } from "../domain/errors.ts";
+
+/** As in package.json. */
+export const NODE_LLAMA_CPP_VERSION = "3.22.1";
+
+/** The packages in which npm brings the addon, by platform and processor; also the folder inside. */
+const BACKENDS: Readonly<Record<string, string>> = {
+  "linux-x64": "linux-x64",
+  "linux-arm64": "linux-arm64",
+  "darwin-arm64": "mac-arm64-metal",
+  "darwin-x64": "mac-x64",
+  "win32-x64": "win-x64",
+  "win32-arm64": "win-arm64",
+};
 
 export type Token = number;
 
@@ -71,6 +87,14 @@ interface Bindings {
   AddonContext: new (model: NativeModel, options: Readonly<Record<string, unknown>>) => NativeContext;
   AddonSampler: new (model: NativeModel) => NativeSampler;
   AddonJinjaRenderer: new (template: string) => NativeRenderer;
+  setLogger(logger: (level: number, message: string) => void): void;
+  setLoggerLogLevel(level: number): void;
+  /** Finds the variant of the CPU backend that suits this processor, beside the addon or in a folder. */
+  loadBackends(folder?: string): void;
+  /** Undefined while no backend is loaded; false is the CPU. */
+  getGpuType(): string | false | undefined;
+  init(): Promise<void>;
+  dispose(): Promise<void>;
 }
 
 export interface Native {
@@ -98,24 +122,9 @@ export const TOKEN_USER_DEFINED = 16;
 /** llama.cpp's vocabulary kinds by number. Source: llama.cpp, include/llama.h, enum llama_vocab_type. */
 export const VOCABULARY_TYPES = ["none", "spm", "bpe", "wpm", "ugm", "rwkv", "plamo2"] as const;
 
-/** Errors: `model_load_failed` where no backend fits this machine, or the pinned package is not the installed one. */
-export async function openNative(threads: number): Promise<Native> {
-  const { getLlama } = await import("node-llama-cpp");
-  const llama = await getLlama({
-    gpu: false,
-    build: "never",
-    skipDownload: true,
-    progressLogs: false,
-    maxThreads: threads,
-    // llama.cpp writes its own lines; our log is JSON, and a model that does not load says so by failing.
-    logger: () => {},
-  }).catch((cause: unknown) => {
-    throw new CodedError("model_load_failed", `llama.cpp does not run on this machine: ${messageOf(cause)}`, { cause });
-  });
-  const bindings = (llama as unknown as { _bindings?: Partial<Bindings> })._bindings;
-  if (!hasSurface(bindings)) {
-    throw new CodedError("model_load_failed", "the installed node-llama-cpp is not the pinned one; run npm ci");
-  }
+/** Errors: `model_load_failed` where no backend fits this machine, or another version is installed. */
+export async function openNative(): Promise<Native> {
+  const bindings = await loadAddon();
   return {
     async openModel(path) {
       const model = new bindings.AddonModel(path, { addonExports: bindings, gpuLayers: 0, useMmap: true });
@@ -143,23 +152,47 @@ export async function openNative(threads: number): Promise<Native> {
       return sampler;
     },
     createRenderer: (template) => new bindings.AddonJinjaRenderer(template),
-    close: () => llama.dispose(),
+    close: () => bindings.dispose(),
   };
 }
 
-function hasSurface(bindings: Partial<Bindings> | undefined): bindings is Bindings {
-  const methods: Record<keyof Bindings, readonly string[]> = {
-    AddonModel: ["tokenize", "detokenize", "getTokenAttributes", "getTokenString", "isEogToken", "init", "dispose"],
-    AddonContext: ["initBatch", "addToBatch", "decodeBatch", "sampleToken", "removeTokenCellsFromSequence"],
-    AddonSampler: ["applyConfig", "dispose"],
-    AddonJinjaRenderer: ["render"],
-  };
-  return Object.entries(methods).every(([name, members]) => {
-    const prototype = (bindings?.[name as keyof Bindings] as { prototype?: object } | undefined)?.prototype;
-    return prototype !== undefined && members.every((member) => member in prototype);
-  });
+async function loadAddon(): Promise<Bindings> {
+  const machine = `${process.platform}-${process.arch}`;
+  const backend = BACKENDS[machine];
+  if (backend === undefined) {
+    throw new CodedError("model_load_failed", `node-llama-cpp has no prebuilt backend for ${machine}`);
+  }
+  const { binsDir, packageVersion } = await findBackend(backend);
+  if (packageVersion !== NODE_LLAMA_CPP_VERSION) {
+    throw new CodedError(
+      "model_load_failed",
+      `node-llama-cpp ${packageVersion} is installed, ${NODE_LLAMA_CPP_VERSION} is needed; run npm ci`,
+    );
+  }
+  try {
+    const folder = join(binsDir, backend);
+    const bindings = createRequire(import.meta.url)(join(folder, "llama-addon.node")) as Bindings;
+    // llama.cpp writes its own lines; our log is JSON, and a model that does not load says so by failing.
+    bindings.setLogger(() => {});
+    bindings.setLoggerLogLevel(0);
+    bindings.loadBackends();
+    if (bindings.getGpuType() === undefined) bindings.loadBackends(folder);
+    await bindings.init();
+    return bindings;
+  } catch (cause) {
+    // Such as a C library older than the backend was built for.
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CodedError("model_load_failed", `llama.cpp does not run on this machine: ${reason}`, { cause });
+  }
 }
 
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+async function findBackend(backend: string): Promise<{ binsDir: string; packageVersion: string }> {
+  try {
+    const module = (await import(`@node-llama-cpp/${backend}`)) as {
+      getBinsDir(): { binsDir: string; packageVersion: string };
+    };
+    return module.getBinsDir();
+  } catch (cause) {
+    throw new CodedError("model_load_failed", `@node-llama-cpp/${backend} is not installed; run npm ci`, { cause });
+  }
 }

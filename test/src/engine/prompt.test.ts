@@ -17,7 +17,7 @@ describe("prompt, demo model", () => {
   const specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"];
 
   before(async () => {
-    native = await openNative(1);
+    native = await openNative();
     model = await native.openModel(demoModelPath);
     builder = new PromptBuilder(native, model, new Vocabulary(model, header.vocabularySize!, template), template);
   });

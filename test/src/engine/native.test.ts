@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { NODE_LLAMA_CPP_VERSION, openNative } from "../../../src/engine/native.ts";
+import { demoModelPath } from "../../support/demo-model.ts";
+
+test("the addon's version is the one that package.json pins", () => {
+  const manifest = JSON.parse(readFileSync(new URL("../../../../package.json", import.meta.url), "utf8")) as {
+    dependencies: Record<string, string>;
+  };
+  assert.equal(manifest.dependencies["node-llama-cpp"], NODE_LLAMA_CPP_VERSION);
+});
+
+test("a batch of two sequences gives each its own next token, and a copied state goes on the same way", async () => {
+  const native = await openNative();
+  const model = await native.openModel(demoModelPath);
+  const context = await native.openContext(model, { cells: 768, sequences: 3, threads: 1, batchTokens: 512 });
+  const greedy = () => native.createSampler(model, { temperature: 0, seed: 1 });
+  const tokensOf = (text: string) =>
+    model.tokenize(`<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`, true);
+  const prompts = [tokensOf("Say this is a test"), tokensOf("What is the capital of France?")];
+
+  context.initBatch(prompts[0]!.length + prompts[1]!.length);
+  const rows = prompts.map(
+    (tokens, sequence) => context.addToBatch(sequence, 0, tokens, Uint32Array.of(tokens.length - 1))[0]!,
+  );
+  await context.decodeBatch();
+  const first = await Promise.all(rows.map((row) => context.sampleToken(row, greedy())));
+  assert.equal(model.detokenize(Uint32Array.of(first[0]!)), "This");
+  assert.notEqual(first[0], first[1]);
+
+  await context.copySequenceStateFromOtherSequence(2, 0);
+  const next: number[] = [];
+  for (const sequence of [0, 2]) {
+    context.initBatch(1);
+    const [row] = context.addToBatch(sequence, prompts[0]!.length, Uint32Array.of(first[0]!), Uint32Array.of(0));
+    await context.decodeBatch();
+    next.push(await context.sampleToken(row!, greedy()));
+  }
+  assert.equal(next[0], next[1]);
+  assert.equal(context.removeTokenCellsFromSequence(0, 5, -1), true);
+
+  await context.dispose();
+  await model.dispose();
+  await native.close();
+});
