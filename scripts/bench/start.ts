@@ -1,6 +1,6 @@
 /**
  * How long a newcomer waits: from the command to the first answer, in a new data directory and in a used one, as whole
- * processes, in turns, medians. The ratio is to Node.js doing nothing but answering `--version`.
+ * processes, in turns, medians. The ratio is to Node.js that starts and ends.
  *
  *   npm run bench:start [-- --rounds 5] [MODEL]
  */
@@ -35,7 +35,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
   try {
     cold.push(timed(up));
     cached.push(timed(up));
-    bare.push(timed(["--version"]));
+    bare.push(timed(["--eval", ""]));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -50,5 +50,5 @@ const row = (what: string, times: readonly number[]) => ({
 printTable(`up --check: start, first answer, end; ${values.rounds} rounds`, [
   row("new data directory", cold),
   row("used data directory", cached),
-  row("node --version", bare),
+  row("node --eval ''", bare),
 ]);
