@@ -44,9 +44,34 @@ export interface SamplingOptions {
   readonly repeatLastN: number;
   readonly presencePenalty: number;
   readonly frequencyPenalty: number;
+  /** How often XTC acts: it then drops all candidates above the threshold but the least likely of them. 0 is off. */
+  readonly xtcProbability: number;
+  /** Above 0.5 no two candidates can pass, so XTC is off. */
+  readonly xtcThreshold: number;
+  /** Against repeating longer sequences of the answer; undefined is off. */
+  readonly dry: DryOptions | undefined;
+  /** Added to the logits of tokens, before everything else. */
+  readonly logitBias: readonly LogitBias[];
+  /** No end token is ever chosen, whatever `logitBias` says. */
+  readonly ignoreEos: boolean;
   /** Same seed, same parameters, same prompt: same text. Up to 64 bits; undefined draws one at random. */
   readonly seed: bigint | undefined;
 }
+
+export interface DryOptions {
+  /** The penalty is multiplier × base ^ (length of the repetition − allowed length). */
+  readonly multiplier: number;
+  readonly base: number;
+  readonly allowedLength: number;
+  /** Tokens of the answer that are searched for repetitions; -1 is all of it. */
+  readonly lastN: number;
+  /** Texts that no repetition reaches across. */
+  readonly sequenceBreakers: readonly string[];
+}
+
+/** A token by its number, or all tokens of a text. `-Infinity` is never. */
+export type LogitBias =
+  { readonly token: number; readonly bias: number } | { readonly text: string; readonly bias: number };
 
 export interface GenerateRequest {
   readonly prompt: Prompt;

@@ -4,21 +4,30 @@ import type { FinishReason, GenerateRequest, GenerationStep } from "../domain/ge
 import type { Job, Scheduler } from "./batch.ts";
 import { Detokenizer } from "./detokenizer.ts";
 import type { Native, NativeModel, Token } from "./native.ts";
-import { choiceSeed, randomSeed, toSamplerConfig } from "./sampling.ts";
+import {
+  choiceSeed,
+  randomSeed,
+  resolveBias,
+  toSamplerConfig,
+  type ResolvedBias,
+  type SamplerInputs,
+} from "./sampling.ts";
 import { StepQueue } from "./step-queue.ts";
 import { StopMatcher } from "./stop.ts";
+import type { Vocabulary } from "./vocabulary.ts";
 
 export interface GenerateContext {
   readonly native: Native;
   readonly model: NativeModel;
   readonly scheduler: Scheduler;
   readonly contextLength: number;
-  readonly isByteLevel: boolean;
+  readonly vocabulary: Vocabulary;
 }
 
 /**
  * Runs a tokenized prompt: the first choice evaluates it, the others start when that is done and take over its state.
  * Text, stop sequences and counts live here; the scheduler knows tokens only.
+ * Errors: `invalid_value` for a bias on a token that does not exist.
  */
 export function startGeneration(
   context: GenerateContext,
@@ -26,7 +35,7 @@ export function startGeneration(
   prompt: readonly Token[],
   signal: AbortSignal,
 ): Generation {
-  const run = new RunningRequest(context, request, prompt);
+  const run = new RunningRequest(context, request, prompt, resolveBias(request.sampling, context.vocabulary));
   run.start(signal);
   return { promptTokens: prompt.length, steps: run.steps };
 }
@@ -37,6 +46,7 @@ class RunningRequest {
   readonly #request: GenerateRequest;
   readonly #prompt: readonly Token[];
   readonly #seed: bigint;
+  readonly #bias: ResolvedBias;
   readonly #jobs: Job[] = [];
   #unfinished: number;
   #cachedTokens = 0;
@@ -44,10 +54,11 @@ class RunningRequest {
   #startedAt = 0;
   #promptDoneAt = 0;
 
-  constructor(context: GenerateContext, request: GenerateRequest, prompt: readonly Token[]) {
+  constructor(context: GenerateContext, request: GenerateRequest, prompt: readonly Token[], bias: ResolvedBias) {
     this.#context = context;
     this.#request = request;
     this.#prompt = prompt;
+    this.#bias = bias;
     this.#seed = request.sampling.seed ?? randomSeed();
     this.#unfinished = request.choices;
     this.steps = new StepQueue(() => this.#cancel());
@@ -65,7 +76,9 @@ class RunningRequest {
   }
 
   #startChoice(choice: number): void {
-    const job = new ChoiceJob(this.#context, this.#request, this.#prompt, choiceSeed(this.#seed, choice), {
+    const { contextLength } = this.#context;
+    const inputs = { seed: choiceSeed(this.#seed, choice), prompt: this.#prompt, contextLength, bias: this.#bias };
+    const job = new ChoiceJob(this.#context, this.#request, inputs, {
       started: (cachedTokens) => {
         if (choice > 0) return;
         this.#startedAt = performance.now();
@@ -131,32 +144,26 @@ class ChoiceJob implements Job {
   readonly limit: number;
   readonly #context: GenerateContext;
   readonly #request: GenerateRequest;
-  readonly #seed: number;
+  readonly #inputs: SamplerInputs;
   readonly #events: ChoiceEvents;
   readonly #detokenizer: Detokenizer;
   readonly #stop: StopMatcher;
   #tokens = 0;
 
-  constructor(
-    context: GenerateContext,
-    request: GenerateRequest,
-    prompt: readonly Token[],
-    seed: number,
-    events: ChoiceEvents,
-  ) {
-    this.prompt = prompt;
+  constructor(context: GenerateContext, request: GenerateRequest, inputs: SamplerInputs, events: ChoiceEvents) {
+    this.prompt = inputs.prompt;
     this.limit = request.maxTokens ?? Number.POSITIVE_INFINITY;
     this.#context = context;
     this.#request = request;
-    this.#seed = seed;
+    this.#inputs = inputs;
     this.#events = events;
-    this.#detokenizer = new Detokenizer(context.model, prompt, context.isByteLevel);
+    this.#detokenizer = new Detokenizer(context.model, inputs.prompt, context.vocabulary.isByteLevel);
     this.#stop = new StopMatcher(request.stop);
   }
 
   createSampler() {
-    const { native, model, contextLength } = this.#context;
-    return native.createSampler(model, toSamplerConfig(this.#request.sampling, this.#seed, this.prompt, contextLength));
+    const { native, model } = this.#context;
+    return native.createSampler(model, toSamplerConfig(this.#request.sampling, this.#inputs));
   }
 
   onStart(cachedTokens: number): void {

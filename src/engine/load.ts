@@ -142,7 +142,7 @@ class LlamaEngine implements Engine {
       context,
       scheduler,
       contextLength,
-      isByteLevel: vocabulary.isByteLevel,
+      vocabulary,
       prompts: new PromptBuilder(native, model, vocabulary, template),
       card: await describe(this.#options, header, model, vocabulary, contextLength),
     };

@@ -70,6 +70,15 @@ export interface NativeSamplerConfig {
   repeatPenaltyTokens?: Uint32Array;
   repeatPenaltyPresencePenalty?: number;
   repeatPenaltyFrequencyPenalty?: number;
+  xtcProbability?: number;
+  xtcThreshold?: number;
+  dryRepeatPenaltyStrength?: number;
+  dryRepeatPenaltyBase?: number;
+  dryRepeatPenaltyAllowedLength?: number;
+  dryRepeatPenaltyLastTokens?: number;
+  dryRepeatPenaltySequenceBreakers?: readonly string[];
+  tokenBiasKeys?: Uint32Array;
+  tokenBiasValues?: Float32Array;
 }
 
 export interface NativeSampler {

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 
+import { CodedError } from "../domain/errors.ts";
 import type { SamplingOptions } from "../domain/generation.ts";
 import type { NativeSamplerConfig, Token } from "./native.ts";
+import type { Vocabulary } from "./vocabulary.ts";
 
 const MASK_64 = (1n << 64n) - 1n;
 /** llama.cpp takes this seed for "draw one at random". Source: llama.cpp, include/llama.h, LLAMA_DEFAULT_SEED. */
@@ -24,31 +26,91 @@ export function choiceSeed(seed: bigint, choice: number): number {
   return folded === RANDOM_SEED ? 0 : folded;
 }
 
+/** Biases by token. */
+export type ResolvedBias = ReadonlyMap<Token, number>;
+
+/**
+ * Looks up the tokens of a request's biases.
+ * Errors: `invalid_value` for a token that the vocabulary does not have.
+ */
+export function resolveBias({ logitBias, ignoreEos }: SamplingOptions, vocabulary: Vocabulary): ResolvedBias {
+  const resolved = new Map<Token, number>();
+  for (const entry of logitBias) {
+    if ("text" in entry) {
+      for (const token of vocabulary.tokenizeContent(entry.text)) resolved.set(token, entry.bias);
+    } else if (entry.token < vocabulary.size) {
+      resolved.set(entry.token, entry.bias);
+    } else {
+      throw new CodedError(
+        "invalid_value",
+        `Invalid value for 'logit_bias': expected tokens from 0 to ${vocabulary.size - 1}, got ${entry.token}.`,
+        { param: "logit_bias" },
+      );
+    }
+  }
+  if (ignoreEos) for (const token of vocabulary.endTokens) resolved.set(token, -Infinity);
+  return resolved;
+}
+
+export interface SamplerInputs {
+  readonly seed: number;
+  readonly prompt: readonly Token[];
+  readonly contextLength: number;
+  readonly bias: ResolvedBias;
+}
+
 /**
  * The native sampler's settings. A sampler that would do nothing is left out of the chain: an idle top-k over a
  * vocabulary of 152k tokens sorts all of it, 11 ms a token.
  */
-export function toSamplerConfig(
-  options: SamplingOptions,
-  seed: number,
-  prompt: readonly Token[],
-  contextLength: number,
-): NativeSamplerConfig {
-  const config: NativeSamplerConfig = { temperature: options.temperature, seed };
-  if (options.temperature > 0) {
-    if (options.topK > 0) config.topK = options.topK;
-    if (options.topP < 1) config.topP = options.topP;
-    if (options.minP > 0) config.minP = options.minP;
-  }
+export function toSamplerConfig(options: SamplingOptions, inputs: SamplerInputs): NativeSamplerConfig {
+  return {
+    temperature: options.temperature,
+    seed: inputs.seed,
+    ...(options.temperature > 0 && toTruncation(options)),
+    ...toXtc(options),
+    ...toPenalties(options, inputs),
+    ...toDry(options, inputs),
+    ...toBias(inputs.bias),
+  };
+}
+
+type PartialConfig = Partial<NativeSamplerConfig>;
+
+function toTruncation({ topK, topP, minP }: SamplingOptions): PartialConfig {
+  return { ...(topK > 0 && { topK }), ...(topP < 1 && { topP }), ...(minP > 0 && { minP }) };
+}
+
+function toXtc({ xtcProbability, xtcThreshold }: SamplingOptions): PartialConfig {
+  return xtcProbability > 0 && xtcThreshold <= 0.5 ? { xtcProbability, xtcThreshold } : {};
+}
+
+function toPenalties(options: SamplingOptions, { prompt, contextLength }: SamplerInputs): PartialConfig {
   const window = options.repeatLastN < 0 ? contextLength : options.repeatLastN;
-  const penalizes = options.repeatPenalty !== 1 || options.presencePenalty !== 0 || options.frequencyPenalty !== 0;
-  if (window > 0 && penalizes) {
+  const isOff = options.repeatPenalty === 1 && options.presencePenalty === 0 && options.frequencyPenalty === 0;
+  if (window === 0 || isOff) return {};
+  return {
     // The prompt's end; sampled tokens are added by the native sampler itself.
-    config.repeatPenaltyTokens = Uint32Array.from(prompt.slice(-window));
-    config.repeatPenaltyMaxTokens = window;
-    config.repeatPenalty = options.repeatPenalty;
-    config.repeatPenaltyPresencePenalty = options.presencePenalty;
-    config.repeatPenaltyFrequencyPenalty = options.frequencyPenalty;
-  }
-  return config;
+    repeatPenaltyTokens: Uint32Array.from(prompt.slice(-window)),
+    repeatPenaltyMaxTokens: window,
+    repeatPenalty: options.repeatPenalty,
+    repeatPenaltyPresencePenalty: options.presencePenalty,
+    repeatPenaltyFrequencyPenalty: options.frequencyPenalty,
+  };
+}
+
+function toDry({ dry }: SamplingOptions, { contextLength }: SamplerInputs): PartialConfig {
+  if (dry === undefined || dry.multiplier === 0 || dry.lastN === 0) return {};
+  return {
+    dryRepeatPenaltyStrength: dry.multiplier,
+    dryRepeatPenaltyBase: dry.base,
+    dryRepeatPenaltyAllowedLength: dry.allowedLength,
+    dryRepeatPenaltyLastTokens: dry.lastN < 0 ? contextLength : dry.lastN,
+    dryRepeatPenaltySequenceBreakers: dry.sequenceBreakers,
+  };
+}
+
+function toBias(bias: ResolvedBias): PartialConfig {
+  if (bias.size === 0) return {};
+  return { tokenBiasKeys: Uint32Array.from(bias.keys()), tokenBiasValues: Float32Array.from(bias.values()) };
 }

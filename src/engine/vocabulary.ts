@@ -13,6 +13,7 @@ export class Vocabulary {
   readonly type: string;
   readonly #model: NativeModel;
   readonly #structural: RegExp | undefined;
+  #endTokens: readonly Token[] | undefined;
 
   /** `template`: the chat template's source. A user-defined token that it writes, such as `<tool_call>`, is structure. */
   constructor(model: NativeModel, size: number, template: string) {
@@ -35,6 +36,14 @@ export class Vocabulary {
   /** Byte-level vocabularies (BPE) make no token depend on its neighbours. */
   get isByteLevel(): boolean {
     return this.type === "bpe";
+  }
+
+  /** Tokens that end an answer. */
+  get endTokens(): readonly Token[] {
+    this.#endTokens ??= Array.from({ length: this.size }, (_, token) => token).filter((token) =>
+      this.#model.isEogToken(token),
+    );
+    return this.#endTokens;
   }
 
   /** The structural tokens' texts found in a text, in order. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { logitBias } from "./logit-bias.ts";
 import { messages } from "./messages.ts";
 import {
   array,
@@ -56,6 +57,11 @@ const isEmpty = (value: readonly unknown[] | object) => Object.keys(value).lengt
 const never = () => false;
 const isFalse = (value: boolean) => !value;
 const equals = (expected: unknown) => (value: unknown) => value === expected;
+
+/** llama.cpp's. */
+export const DEFAULT_DRY_BASE = 1.75;
+const breakersError = { error: "a non-empty array of at most 64 strings" };
+const breakers = z.array(string(), breakersError).min(1, breakersError).max(64, breakersError);
 
 const tokenLimitError = { error: "an integer of at least 1, or -1 for no limit" };
 const tokenLimit = z.int(tokenLimitError).refine((tokens) => tokens >= 1 || tokens === -1, tokenLimitError);
@@ -125,6 +131,15 @@ export const CHAT_FIELDS = {
   repeat_last_n: honoured(integer(-1).default(64), "tokens that the penalties look at; 0 is off, -1 all"),
   presence_penalty: honoured(number(-2, 2).default(0), "subtracted once from tokens seen"),
   frequency_penalty: honoured(number(-2, 2).default(0), "subtracted for each time a token was seen"),
+  xtc_probability: honoured(number(0, 1).default(0), "how often the likeliest candidates are dropped; 0 is off"),
+  xtc_threshold: honoured(number(0, 1).default(0.1), "probability from which candidates may be dropped; above 0.5 off"),
+  dry_multiplier: honoured(number(0, 100).default(0), "strength of the penalty on repeated sequences; 0 is off"),
+  dry_base: honoured(anyNumber.default(DEFAULT_DRY_BASE), "its growth with a repetition's length"),
+  dry_allowed_length: honoured(integer(0).default(2), "length of repetitions that is free"),
+  dry_penalty_last_n: honoured(integer(-1).default(64), "tokens of the answer that it looks at; 0 is off, -1 all"),
+  dry_sequence_breakers: honoured(breakers.default(["\n", ":", '"', "*"]), "texts that no repetition reaches across"),
+  logit_bias: honoured(logitBias.default([]), "added to tokens' logits, by id or text; false is never"),
+  ignore_eos: honoured(boolean().default(false), "no end token is ever chosen"),
   seed: honoured(seed.optional(), "same seed and request, same text; -1 is random"),
 
   user: accepted(string()),
@@ -181,12 +196,6 @@ export const CHAT_FIELDS = {
   top_logprobs: neutral(integer(0, 20), equals(0), NO_LOGPROBS),
   n_probs: neutral(integer(0), equals(0), NO_LOGPROBS),
   post_sampling_probs: neutral(boolean(), isFalse, NO_LOGPROBS),
-  logit_bias: neutral(
-    z.union([array(), object()], { error: "an object of token ids and biases" }),
-    isEmpty,
-    "this server does not bias tokens yet. Leave it out.",
-  ),
-  ignore_eos: neutral(boolean(), isFalse, "this server does not suppress end tokens yet. Leave it out."),
 
   modalities: neutral(
     z.array(string(), { error: "an array of strings" }),
@@ -213,16 +222,6 @@ export const CHAT_FIELDS = {
   dynatemp_exponent: accepted(anyNumber, "no effect without dynatemp_range"),
   typical_p: neutral(number(0, 1), equals(1), NO_SAMPLER),
   top_n_sigma: neutral(anyNumber, (sigma) => sigma <= 0, NO_SAMPLER),
-  xtc_probability: neutral(number(0, 1), equals(0), NO_SAMPLER),
-  xtc_threshold: accepted(number(0, 1), "no effect without xtc_probability"),
-  dry_multiplier: neutral(number(0, 100), equals(0), NO_SAMPLER),
-  dry_base: accepted(anyNumber, "no effect without dry_multiplier"),
-  dry_allowed_length: accepted(integer(0), "no effect without dry_multiplier"),
-  dry_penalty_last_n: accepted(integer(-1), "no effect without dry_multiplier"),
-  dry_sequence_breakers: accepted(
-    z.array(string(), { error: "an array of strings" }),
-    "no effect without dry_multiplier",
-  ),
   mirostat: neutral(integer(0, 2), equals(0), NO_SAMPLER),
   mirostat_tau: accepted(numberAbove(0), "no effect without mirostat"),
   mirostat_eta: accepted(numberAbove(0), "no effect without mirostat"),

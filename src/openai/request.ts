@@ -1,8 +1,8 @@
 import type { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
-import type { GenerateRequest, SamplingOptions } from "../domain/generation.ts";
-import { CHAT_FIELDS, chatBody, type Field } from "./fields.ts";
+import type { DryOptions, GenerateRequest, SamplingOptions } from "../domain/generation.ts";
+import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE, type Field } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
 import { toRefusal } from "./refusal.ts";
 
@@ -88,7 +88,24 @@ function toSampling(fields: z.output<typeof chatBody>): SamplingOptions {
     repeatLastN: fields.repeat_last_n,
     presencePenalty: fields.presence_penalty,
     frequencyPenalty: fields.frequency_penalty,
+    xtcProbability: fields.xtc_probability,
+    xtcThreshold: fields.xtc_threshold,
+    dry: toDry(fields),
+    logitBias: fields.logit_bias,
+    ignoreEos: fields.ignore_eos,
     seed: toSeed(fields.seed),
+  };
+}
+
+function toDry(fields: z.output<typeof chatBody>): DryOptions | undefined {
+  if (fields.dry_multiplier === 0) return undefined;
+  return {
+    multiplier: fields.dry_multiplier,
+    // As llama.cpp does with a base that would reward repetition.
+    base: fields.dry_base < 1 ? DEFAULT_DRY_BASE : fields.dry_base,
+    allowedLength: fields.dry_allowed_length,
+    lastN: fields.dry_penalty_last_n,
+    sequenceBreakers: fields.dry_sequence_breakers,
   };
 }
 

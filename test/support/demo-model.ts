@@ -38,6 +38,11 @@ export const greedy: SamplingOptions = {
   repeatLastN: 64,
   presencePenalty: 0,
   frequencyPenalty: 0,
+  xtcProbability: 0,
+  xtcThreshold: 0.1,
+  dry: undefined,
+  logitBias: [],
+  ignoreEos: false,
   seed: undefined,
 };
 

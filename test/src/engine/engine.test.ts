@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import { after, before, describe, test } from "node:test";
 
 import type { Engine } from "../../../src/domain/engine.ts";
-import type { GenerateRequest, GenerationStep } from "../../../src/domain/generation.ts";
+import type { GenerateRequest, GenerationStep, SamplingOptions } from "../../../src/domain/generation.ts";
 import { startEngine, type EngineOptions } from "../../../src/engine/load.ts";
 import { chatRequest, creative, demoModelPath, greedy, requestOf, transcripts } from "../../support/demo-model.ts";
 
@@ -167,6 +167,51 @@ describe("engine, demo model", () => {
       await collect(engine, { ...request, sampling: { ...greedy, repeatPenalty: 2, frequencyPenalty: 2 } }),
     );
     assert.notEqual(penalized, plain);
+  });
+
+  test("a token that is never chosen is avoided, one with a high bias is chosen, ids beyond the vocabulary are refused", async () => {
+    const ask = async (logitBias: SamplingOptions["logitBias"]) =>
+      textOf(
+        await collect(engine, chatRequest("Say this is a test", { maxTokens: 4, sampling: { ...greedy, logitBias } })),
+      );
+    assert.ok(!(await ask([{ text: "This", bias: -Infinity }])).startsWith("This"));
+    assert.equal(await ask([{ token: 48, bias: 100 }]), await ask([{ token: 48, bias: 1000 }]));
+    assert.notEqual(await ask([{ token: 48, bias: 100 }]), "This is a");
+    await assert.rejects(ask([{ token: 2048, bias: 1 }]), { code: "invalid_value", param: "logit_bias" });
+  });
+
+  test("with ignoreEos an answer goes on to its limit", async () => {
+    const request = chatRequest("Say this is a test", { maxTokens: 40, sampling: { ...greedy, ignoreEos: true } });
+    const steps = await collect(engine, request);
+    assert.equal(finishOf(steps), "length");
+    assert.ok(textOf(steps).startsWith("This is a test."));
+  });
+
+  test("XTC drops the likeliest candidates: its text is not the greedy one, and repeats with the seed", async () => {
+    const sampling = { ...greedy, temperature: 1, xtcProbability: 1, xtcThreshold: 0.05, seed: 3n };
+    const request = chatRequest(story, { maxTokens: 40, sampling });
+    const [plain, one, two] = [
+      textOf(
+        await collect(engine, chatRequest(story, { maxTokens: 40, sampling: { ...sampling, xtcProbability: 0 } })),
+      ),
+      textOf(await collect(engine, request)),
+      textOf(await collect(engine, request)),
+    ];
+    assert.notEqual(one, plain);
+    assert.equal(two, one);
+  });
+
+  test("DRY breaks a repetition that the model would go on with", async () => {
+    const endless = { ...greedy, ignoreEos: true };
+    const request = chatRequest("Say this is a test", { maxTokens: 120, sampling: endless });
+    const dry = { multiplier: 5, base: 2, allowedLength: 2, lastN: -1, sequenceBreakers: ["\n"] };
+    const longest = (text: string) =>
+      Math.max(...text.split(/[.\n]/).map((part, _, all) => all.filter((other) => other === part).length));
+    const [plain, dried] = [
+      textOf(await collect(engine, request)),
+      textOf(await collect(engine, { ...request, sampling: { ...endless, dry } })),
+    ];
+    assert.ok(longest(dried) < longest(plain), `${longest(plain)} repetitions became ${longest(dried)}`);
   });
 
   test("a prompt as long as the context is refused with both numbers", async () => {

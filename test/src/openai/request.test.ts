@@ -49,6 +49,11 @@ test("a body with messages only gets llama.cpp's defaults", () => {
         repeatLastN: 64,
         presencePenalty: 0,
         frequencyPenalty: 0,
+        xtcProbability: 0,
+        xtcThreshold: 0.1,
+        dry: undefined,
+        logitBias: [],
+        ignoreEos: false,
         seed: undefined,
       },
     },
@@ -178,9 +183,6 @@ test("what this release does not do is refused by name", () => {
     [{ logprobs: true }, "unsupported_value", "logprobs"],
     [{ top_logprobs: 2 }, "unsupported_parameter", "top_logprobs"],
     [{ n_probs: 2 }, "unsupported_parameter", "n_probs"],
-    [{ logit_bias: { "5": 1 } }, "unsupported_parameter", "logit_bias"],
-    [{ logit_bias: [[5, false]] }, "unsupported_parameter", "logit_bias"],
-    [{ ignore_eos: true }, "unsupported_parameter", "ignore_eos"],
     [{ modalities: ["text", "audio"] }, "unsupported_value", "modalities"],
     [{ audio: { voice: "x" } }, "unsupported_parameter", "audio"],
     [{ web_search_options: {} }, "unsupported_parameter", "web_search_options"],
@@ -188,8 +190,6 @@ test("what this release does not do is refused by name", () => {
     [{ typical_p: 0.5 }, "unsupported_parameter", "typical_p"],
     [{ top_n_sigma: 1 }, "unsupported_parameter", "top_n_sigma"],
     [{ dynatemp_range: 0.5 }, "unsupported_parameter", "dynatemp_range"],
-    [{ xtc_probability: 0.5 }, "unsupported_parameter", "xtc_probability"],
-    [{ dry_multiplier: 0.8 }, "unsupported_parameter", "dry_multiplier"],
     [{ adaptive_target: 0.5 }, "unsupported_parameter", "adaptive_target"],
     [{ min_keep: 1 }, "unsupported_parameter", "min_keep"],
     [{ samplers: ["temperature", "top_k"] }, "unsupported_parameter", "samplers"],
@@ -244,6 +244,37 @@ test("neutral values of the same members are taken", () => {
     lora: [],
   };
   assert.deepEqual(parse(neutral), parse({}));
+});
+
+test("biases are given by id or text, as an object or as pairs, and false is never", () => {
+  const expected = [
+    { token: 5, bias: -100 },
+    { text: " Hi", bias: -Infinity },
+  ];
+  assert.deepEqual(parse({ logit_bias: { "5": -100, " Hi": false } }).generate.sampling.logitBias, expected);
+  const pairs = [
+    [5, -100],
+    [" Hi", false],
+  ];
+  assert.deepEqual(parse({ logit_bias: pairs }).generate.sampling.logitBias, expected);
+});
+
+test("wrong biases are refused by name", () => {
+  for (const logit_bias of [{ "5": "1" }, { "5": 101 }, { "5": true }, [5, 1], [[5]], [[-1, 1]], [[1.5, 1]], "5", 5]) {
+    assert.match(refusal({ messages, logit_bias }).param ?? "none", /^logit_bias/, JSON.stringify(logit_bias));
+  }
+});
+
+test("DRY is off without a multiplier, and a base that would reward repetition is llama.cpp's default", () => {
+  assert.equal(parse({ dry_base: 2 }).generate.sampling.dry, undefined);
+  assert.deepEqual(parse({ dry_multiplier: 0.8, dry_base: 0.5, dry_sequence_breakers: ["x"] }).generate.sampling.dry, {
+    multiplier: 0.8,
+    base: 1.75,
+    allowedLength: 2,
+    lastN: 64,
+    sequenceBreakers: ["x"],
+  });
+  assert.equal(refusal({ messages, dry_sequence_breakers: [] }).param, "dry_sequence_breakers");
 });
 
 test("OpenAI's members about the account are type-checked and change nothing", () => {
