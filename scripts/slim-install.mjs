@@ -1,16 +1,18 @@
 // Leaves out of node_modules what this product never loads, after each `npm ci` (package.json "prepare"):
-// inference backends for other processors, and the source bundle of llama.cpp that only a local source build needs.
-// The GPU backends never arrive: "overrides" in package.json replace them (docs/decisions/0002-lean-install.md).
-import { existsSync, readdirSync, rmSync } from "node:fs";
+// the inference backend of the other processor, llama.cpp's source bundle that only a build from source needs, and
+// source maps. The GPU backends never arrive: "overrides" in package.json replace them
+// (docs/decisions/0002-lean-install.md).
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { arch } from "node:process";
+import { fileURLToPath } from "node:url";
 
-const modules = new URL("../node_modules/", import.meta.url);
-const backends = new URL("@node-llama-cpp/", modules);
-const FOREIGN = { x64: "linux-arm64", arm64: "linux-x64-none" }[arch];
+const modules = fileURLToPath(new URL("../node_modules/", import.meta.url));
 
-if (existsSync(backends)) {
-  for (const name of readdirSync(backends)) {
-    if (name === FOREIGN) rmSync(new URL(name, backends), { recursive: true });
-  }
+// npm installs both on x86-64, since their packages allow it.
+if (arch === "x64") rmSync(join(modules, "@node-llama-cpp/linux-arm64"), { recursive: true, force: true });
+rmSync(join(modules, "node-llama-cpp/llama/gitRelease.bundle"), { force: true });
+
+for (const file of readdirSync(modules, { recursive: true, withFileTypes: true })) {
+  if (file.isFile() && file.name.endsWith(".map")) rmSync(join(file.parentPath ?? file.path, file.name));
 }
-rmSync(new URL("node-llama-cpp/llama/gitRelease.bundle", modules), { force: true });
