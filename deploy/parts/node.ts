@@ -17,7 +17,7 @@ const GENEROUS_UPLOAD_BYTES = 64 * 2 ** 30;
 
 /** Errors: `port_in_use`, `config_invalid`, `data_directory`. */
 export async function startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode> {
-  const { directory: dataDir, host, port, asNetwork, idleSeconds } = request;
+  const { directory: dataDir, owners, host, port, asNetwork, idleSeconds } = request;
   await mkdir(dataDir, { recursive: true });
   const log = openLog(join(dataDir, "node.log"));
   try {
@@ -25,6 +25,7 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
       dataDir,
       host,
       port,
+      owners,
       asNetwork,
       ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
       backend: createProcessBackend({ dataDir, extract: extractSquashfs }),

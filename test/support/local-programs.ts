@@ -19,7 +19,11 @@ export const extractByCopy: Extract = async (imagePath, directory) => {
   await rename(`${directory}.part`, directory);
 };
 
+const OPERATOR = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A";
+
 export interface ProgramOverrides {
+  /** Default: the operator. */
+  readonly sender?: string;
   readonly variables?: Readonly<Record<string, string>>;
   readonly resources?: { readonly vcpus?: number; readonly memory?: number; readonly seconds?: number };
   readonly volumes?: readonly unknown[];
@@ -49,10 +53,10 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
   const files = new Map<string, string>();
   const logged: LocalPrograms["logged"] = [];
 
-  function addMessage(type: string, content: Record<string, unknown>): ItemHash {
+  function addMessage(type: string, content: Record<string, unknown>, sender = OPERATOR): ItemHash {
     const itemContent = JSON.stringify({ ...content, time: messages.size });
     const itemHash = parseItemHash(sha256(itemContent));
-    messages.set(itemHash, { itemHash, type, sender: "0x0", itemContent, content });
+    messages.set(itemHash, { itemHash, type, sender, itemContent, content });
     return itemHash;
   }
   function addImage(name: string): ItemHash {
@@ -91,6 +95,7 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
       close: async () => {},
     }),
     checkStrict: () => {},
+    owners: [OPERATOR],
     log: (event, fields = {}) => void logged.push({ event, fields }),
     ...options,
   });
@@ -100,15 +105,19 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
   });
 
   function publish(overrides: ProgramOverrides = {}): ItemHash {
-    return addMessage("PROGRAM", {
-      type: "vm-function",
-      code: { encoding: "squashfs", entrypoint: "src/main.js", ref: codeRef, ...overrides.code },
-      runtime: overrides.runtime ?? { ref: runtimeRef },
-      resources: { vcpus: 1, memory: 1024, seconds: 30, ...overrides.resources },
-      volumes: overrides.volumes ?? [{ mount: "/models/0", ref: modelRef }],
-      variables: overrides.variables ?? {},
-      metadata: overrides.metadata ?? { name: "fake model" },
-    });
+    return addMessage(
+      "PROGRAM",
+      {
+        type: "vm-function",
+        code: { encoding: "squashfs", entrypoint: "src/main.js", ref: codeRef, ...overrides.code },
+        runtime: overrides.runtime ?? { ref: runtimeRef },
+        resources: { vcpus: 1, memory: 1024, seconds: 30, ...overrides.resources },
+        volumes: overrides.volumes ?? [{ mount: "/models/0", ref: modelRef }],
+        variables: overrides.variables ?? {},
+        metadata: overrides.metadata ?? { name: "fake model" },
+      },
+      overrides.sender,
+    );
   }
   return {
     node,
