@@ -6,7 +6,7 @@ import express from "express";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import type { LocalNode, NodeRequest } from "../commands/parts.ts";
-import { extractSquashfs } from "../image/extract-squashfs.ts";
+import { extractSquashfs, isExtracted } from "../image/extract-squashfs.ts";
 import { createProcessBackend } from "../local/backends/process.ts";
 import { createCcn } from "../local/ccn.ts";
 import { startLocalNode } from "../local/node.ts";
@@ -28,7 +28,7 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
       owners,
       asNetwork,
       ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
-      backend: createProcessBackend({ dataDir, extract: extractSquashfs }),
+      backend: createProcessBackend({ dataDir, extract: extractSquashfs, isIntact: isExtracted }),
       createCcn: async () => toNodePart(await createCcn({ dataDir, ...(asNetwork ? {} : { limits: GENEROUS }) })),
       checkStrict({ itemContent }) {
         const problems = strictProgramProblems(itemContent);

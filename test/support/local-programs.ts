@@ -21,6 +21,8 @@ export const extractByCopy: Extract = async (imagePath, directory) => {
 
 const OPERATOR = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A";
 
+export const alwaysIntact = () => Promise.resolve(true);
+
 export interface ProgramOverrides {
   /** Default: the operator. */
   readonly sender?: string;
@@ -87,7 +89,7 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
     dataDir,
     port: 0,
     asNetwork: false,
-    backend: createProcessBackend({ dataDir, extract: extractByCopy, graceMs: 500 }),
+    backend: createProcessBackend({ dataDir, extract: extractByCopy, isIntact: alwaysIntact, graceMs: 500 }),
     createCcn: async () => ({
       store,
       listener: (request, response) => void response.end(`ccn ${request.url}`),
