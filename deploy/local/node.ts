@@ -18,8 +18,8 @@ import { withoutUpgrade } from "./without-upgrade.ts";
 export interface Ccn {
   readonly listener: RequestListener;
   readonly store: NodeStore;
-  /** A WebSocket handshake below /api/. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** A request below /api/ for an upgrade. False when it is none of a WebSocket's; the socket is untouched then. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
   close(): Promise<void>;
 }
 
@@ -83,8 +83,8 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     else (isForCcn(request) ? ccn : supervisor).listener(request, response);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (isForCcn(request) && foreignTo(request) === undefined) ccn.upgrade(request, socket, head);
-    else server.emit("connection", withoutUpgrade(request, socket, head));
+    const isTaken = isForCcn(request) && foreignTo(request) === undefined && ccn.upgrade(request, socket, head);
+    if (!isTaken) server.emit("connection", withoutUpgrade(request, socket, head));
   });
   const sockets = trackSockets(server);
 

@@ -7,6 +7,8 @@ import { BlockList, isIP } from "node:net";
 
 import { route } from "./routing.ts";
 
+const OF_CCN = /^\/(?:api|ipfs)\//;
+
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
 LOOPBACK.addAddress("::1", "ipv6");
@@ -23,7 +25,9 @@ export function isLoopback(name: string): boolean {
  * for everybody who knows their item hash, which those lists alone tell, and have rules of their own for web pages.
  */
 export function foreignVisitor(target: string, headers: IncomingHttpHeaders): string | undefined {
-  if (route(headers.host, target).kind === "program") return undefined;
+  const { kind } = route(headers.host, target);
+  const isOfTheNode = kind === "index" || kind === "own" || (kind !== "program" && OF_CCN.test(target));
+  if (!isOfTheNode) return undefined;
   // Without the header no browser has sent it.
   if (headers.host !== undefined && !isLoopback(hostNameOf(`http://${headers.host}`))) return `host ${headers.host}`;
   if (headers.origin !== undefined && !isLoopback(hostNameOf(headers.origin))) return `a page of ${headers.origin}`;

@@ -56,9 +56,7 @@ function toNodePart(ccn: Awaited<ReturnType<typeof createCcn>>) {
   return {
     listener: express().disable("x-powered-by").use(ccn.router),
     store: ccn.store,
-    upgrade(...handshake: Parameters<typeof ccn.handleUpgrade>) {
-      if (!ccn.handleUpgrade(...handshake)) handshake[1].destroy();
-    },
+    upgrade: (...handshake: Parameters<typeof ccn.handleUpgrade>) => ccn.handleUpgrade(...handshake),
     close: () => ccn.close(),
   };
 }

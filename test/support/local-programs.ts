@@ -93,7 +93,11 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
     createCcn: async () => ({
       store,
       listener: (request, response) => void response.end(`ccn ${request.url}`),
-      upgrade: (_request, socket) => void socket.end("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"),
+      upgrade(request, socket) {
+        if (request.url !== "/api/ws0/messages") return false;
+        socket.end("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+        return true;
+      },
       close: async () => {},
     }),
     checkStrict: () => {},

@@ -29,6 +29,7 @@ test("names and pages of others are foreign, whatever they dress up as", () => {
     "10.0.0.1:4020",
     "a b",
     "127.0.0.1@evil.example",
+    "hello.evil.example",
   ]) {
     assert.equal(visitor(host), `host ${host}`);
   }
@@ -49,7 +50,8 @@ test("a web page reaches programs that it knows the hash of, and nothing of the 
       ["host", "evil.example:4020"],
       ["origin", "https://evil.example"],
     ] as const) {
-      for (const path of ["/", "/api/v0/messages.json", "/ipfs/Qm", "/about/executions/list"]) {
+      assert.doesNotMatch((await client.get("/").set(name, value)).text, new RegExp(program));
+      for (const path of ["/api/v0/messages.json", "/ipfs/Qm", "/about/executions/list"]) {
         const { text } = await client.get(path).set(name, value).expect(403);
         assert.match(text, /not for .*evil\.example.*Use localhost/);
       }

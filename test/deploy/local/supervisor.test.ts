@@ -244,6 +244,7 @@ test("errors say what to do", async (t) => {
   assert.equal(unknown.body.error.code, "not_found");
   const elsewhere = await client.get("/v1/models").expect(404);
   assert.match(elsewhere.body.error.message, /Programs are served at \/vm\/<item hash>\//);
+  await client.get("/").set("host", "re-bound.example").expect(404);
   const lax = await client.get(`/vm/${publish({ metadata: { name: "lax" } })}/`).expect(500);
   assert.match(lax.body.error.message, /A CRN would refuse .*code\.use_latest is not spelled out/);
   const zip = await client.get(`/vm/${publish({ code: { encoding: "zip" } })}/`).expect(500);
