@@ -9,7 +9,8 @@ const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> 
 /** Shows the page in the browser. A machine without one is no failure. */
 export function openBrowser(url: string): void {
   const [opener, ...args] = OPENERS[process.platform] ?? ["xdg-open"];
-  const child = spawn(opener, [...args, url], { stdio: "ignore", detached: true });
+  const { ALEPH_PRIVATE_KEY: _secret, ...env } = process.env;
+  const child = spawn(opener, [...args, url], { env, stdio: "ignore", detached: true });
   child.on("error", () => undefined);
   child.unref();
 }

@@ -38,6 +38,8 @@ export interface CatalogueLine {
 
 export interface NodeRequest {
   readonly directory: string;
+  /** Addresses whose programs the node runs. */
+  readonly owners: readonly string[];
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -55,6 +57,7 @@ export interface LocalNode {
 /** The key that signs; its secret stays inside. */
 interface Key {
   readonly source: "environment" | "file";
+  readonly address: string;
   readonly privateKey: string;
 }
 

@@ -94,7 +94,7 @@ export const up = command({
 
       const key = await parts.loadKey(directory.path);
       // Before the models: a port in use is told now, not after a download.
-      const node = await parts.startNode(nodeRequest(options, directory.node), signal);
+      const node = await parts.startNode(nodeRequest(options, directory.node, key.address), signal);
       cleanup.add(() => node.close());
       stage("local node", "started", node.url);
       const network = await parts.connect(node.url, key);
@@ -135,9 +135,10 @@ export const up = command({
 
 type UpOptions = ValuesOf<typeof OPTIONS>;
 
-function nodeRequest(options: UpOptions, directory: string): NodeRequest {
+function nodeRequest(options: UpOptions, directory: string, operator: string): NodeRequest {
   return {
     directory,
+    owners: [operator],
     host: options.host,
     port: options.port,
     asNetwork: options["as-network"],

@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, open, rename, rm, symlink } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, open, readlink, rename, rm, symlink, utimes } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { throwIfAborted } from "./image-hash.ts";
@@ -11,6 +11,12 @@ export interface ExtractOptions {
   /** Images whose files add up to more are refused: a few bytes can describe terabytes of zeros. Default: 64 GiB. */
   readonly maximumBytes?: number;
 }
+
+/**
+ * When everything extracted says that it was written. Whatever changes a file or a directory by hand changes this, so
+ * a look at sizes and times tells what reading gigabytes would. Even seconds: not every file system keeps odd ones.
+ */
+const WRITTEN_AT = new Date("2020-01-01T00:00:00Z");
 
 /**
  * Puts the image's tree at `directory`, which must not exist yet or be empty. It is built beside it and renamed, so
@@ -55,8 +61,33 @@ async function writeTree(
   }
   // From the inside out: a directory may take away its owner's own right to write.
   for (const { kind, path, mode } of entries.toReversed()) {
-    if (kind === "directory") await chmod(join(root, path), mode & 0o777);
+    if (kind !== "directory") continue;
+    await utimes(join(root, path), WRITTEN_AT, WRITTEN_AT);
+    await chmod(join(root, path), mode & 0o777);
   }
+}
+
+/**
+ * Whether `directory` still is what `extractSquashfs` made of the image: the same names, kinds and sizes, and nothing
+ * written since. Contents are not read. Errors: `image_not_squashfs`, `image_invalid`.
+ */
+export async function isExtracted(imagePath: string, directory: string): Promise<boolean> {
+  const image = await SquashfsReader.open(imagePath);
+  try {
+    const found = await Promise.all([...image.entries()].map((entry) => isUnchanged(entry, directory)));
+    return !found.includes(false);
+  } finally {
+    await image.close();
+  }
+}
+
+async function isUnchanged(entry: ImageEntry, root: string): Promise<boolean> {
+  const path = join(root, entry.path);
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats === undefined) return false;
+  if (entry.kind === "symlink") return stats.isSymbolicLink() && (await readlink(path)) === entry.target;
+  if (stats.mtimeMs !== WRITTEN_AT.getTime()) return false;
+  return entry.kind === "directory" ? stats.isDirectory() : stats.isFile() && stats.size === entry.bytes;
 }
 
 async function writeFile(
@@ -71,6 +102,7 @@ async function writeFile(
       throwIfAborted(signal);
       await handle.writeFile(block);
     }
+    await handle.utimes(WRITTEN_AT, WRITTEN_AT);
     await handle.chmod(file.mode & 0o777);
   } finally {
     await handle.close();

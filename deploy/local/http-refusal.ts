@@ -39,7 +39,7 @@ function toRefusal(error: unknown): HttpRefusal {
     return refusal(500, error.message);
   }
   // Express and its body parser name their own failures: too large, not JSON, a bad percent escape.
-  const { status, expose } = error as { status?: unknown; expose?: unknown };
-  if (typeof status === "number" && expose === true) return refusal(status, (error as Error).message);
+  const { status } = error as { status?: unknown };
+  if (typeof status === "number" && status >= 400 && status < 500) return refusal(status, (error as Error).message);
   return refusal(500, "internal error");
 }

@@ -6,18 +6,20 @@ import { CodedError } from "../../src/domain/errors.ts";
 import type { Backend } from "./backends/backend.ts";
 import type { ProgramStatus } from "./own-pages.ts";
 import type { NodeLog } from "./program-pool.ts";
-import type { CheckStrict } from "./resolve.ts";
+import type { CheckStrict, Owners } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
 import { route } from "./routing.ts";
 import { createSupervisor } from "./supervisor.ts";
+import { foreignVisitor, isLoopback } from "./own-visitors.ts";
+import { foreignVisitorRefused, sendRefusal } from "./refusals.ts";
 import { withoutUpgrade } from "./without-upgrade.ts";
 
 /** The messages-and-files half of the local node. */
 export interface Ccn {
   readonly listener: RequestListener;
   readonly store: NodeStore;
-  /** A WebSocket handshake below /api/. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** A request below /api/ for an upgrade. False when it is none of a WebSocket's; the socket is untouched then. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
   close(): Promise<void>;
 }
 
@@ -34,6 +36,8 @@ export interface LocalNodeOptions {
   readonly backend: Backend;
   readonly createCcn: (options: { readonly dataDir: string; readonly log: NodeLog }) => Promise<Ccn>;
   readonly checkStrict: CheckStrict;
+  /** The operator: a program has this user's rights, and anybody who can connect can publish one. */
+  readonly owners: Owners;
   readonly log: NodeLog;
 }
 
@@ -59,6 +63,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     store: ccn.store,
     backend,
     checkStrict: options.checkStrict,
+    owners: options.owners,
     asNetwork: options.asNetwork,
     ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
     ...(options.gatewayTimeoutMs === undefined ? {} : { gatewayTimeoutMs: options.gatewayTimeoutMs }),
@@ -67,13 +72,19 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     log,
   });
 
+  // Whoever opens the node to a network opens it to web pages too: a page cannot be told from its users there.
+  const foreignTo = ({ url: target = "/", headers }: IncomingMessage): string | undefined =>
+    isLoopback(host) ? foreignVisitor(target, headers) : undefined;
+
   // A large upload may take longer than the 5 min that Node gives a request.
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, (request, response) => {
-    (isForCcn(request) ? ccn : supervisor).listener(request, response);
+    const foreign = foreignTo(request);
+    if (foreign !== undefined) sendRefusal(response, foreignVisitorRefused(foreign), options.asNetwork);
+    else (isForCcn(request) ? ccn : supervisor).listener(request, response);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (isForCcn(request)) ccn.upgrade(request, socket, head);
-    else server.emit("connection", withoutUpgrade(request, socket, head));
+    const isTaken = isForCcn(request) && foreignTo(request) === undefined && ccn.upgrade(request, socket, head);
+    if (!isTaken) server.emit("connection", withoutUpgrade(request, socket, head));
   });
   const sockets = trackSockets(server);
 

@@ -2,7 +2,7 @@ import { CodedError } from "../../src/domain/errors.ts";
 import type { ItemHash } from "../../src/domain/hash.ts";
 import type { Backend, RunningProgram } from "./backends/backend.ts";
 import { draining, noCapacity, Refusal, startFailed, unexpected } from "./refusals.ts";
-import { type CheckStrict, type ResolvedProgram, resolveProgram } from "./resolve.ts";
+import { type CheckStrict, type Owners, type ResolvedProgram, resolveProgram } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
 
 /** One line for the operator. Never carries what a client sent. */
@@ -20,6 +20,7 @@ export interface ProgramPoolOptions {
   readonly store: NodeStore;
   readonly backend: Backend;
   readonly checkStrict: CheckStrict;
+  readonly owners: Owners;
   /** A program without a request for this long is stopped. */
   readonly idleMs: number;
   /** With a capacity, programs also start one after the other, as on a CRN. Undefined: no limit. */
@@ -136,14 +137,14 @@ export class ProgramPool {
     itemHash: ItemHash,
     seatOf: () => Seat,
   ): Promise<{ resolved: ResolvedProgram; running: RunningProgram }> {
-    const { store, backend, checkStrict, capacity, log } = this.#options;
+    const { store, backend, checkStrict, owners, capacity, log } = this.#options;
     // Lets the caller finish the seat first.
     await Promise.resolve();
     const turn = capacity === undefined ? Promise.resolve() : this.#lastStart;
     const start = turn
       .catch(() => {})
       .then(async () => {
-        const resolved = await resolveProgram(store, itemHash, checkStrict);
+        const resolved = await resolveProgram(store, itemHash, checkStrict, owners);
         if (capacity !== undefined) this.#admit(resolved, capacity);
         seatOf().resolved = resolved;
         const beganAt = performance.now();

@@ -25,6 +25,7 @@ export class Refusal extends Error {
   }
 }
 
+const CANNOT_HOST = "This CRN cannot host the requested workload at this time.";
 /** Says which programs there are; ends the messages about a program that is not there. */
 const HOW_TO_LIST = "Open / on this node for the list of its programs and their URLs.";
 
@@ -63,6 +64,16 @@ export function noSuchProgram(itemHash: ItemHash): Refusal {
   return new Refusal(404, "not_found", message, initialisationFailed());
 }
 
+export function notOwned(itemHash: ItemHash, sender: string): Refusal {
+  const message = `Program ${itemHash} was signed by ${sender}, and this node runs its operator's programs only.`;
+  return new Refusal(403, "forbidden", message, json(503, CANNOT_HOST));
+}
+
+export function foreignVisitorRefused(who: string): Refusal {
+  const message = `This node is for programs on its own machine, not for ${who}. Use localhost or 127.0.0.1, or start it with another --host to open it to others.`;
+  return new Refusal(403, "forbidden", message, json(403, message));
+}
+
 export function contentRefused(itemHash: ItemHash, cause: unknown): Refusal {
   const message = `A CRN would refuse to start program ${itemHash}: ${messageOf(cause)}`;
   return new Refusal(500, "message_invalid", message, initialisationFailed(), { cause });
@@ -85,8 +96,7 @@ export function volumeMissing(ref: string, missing: "message" | "file"): Refusal
 }
 
 export function noCapacity(message: string): Refusal {
-  const text = "This CRN cannot host the requested workload at this time.";
-  return new Refusal(503, "rate_limit_exceeded", message, json(503, text));
+  return new Refusal(503, "rate_limit_exceeded", message, json(503, CANNOT_HOST));
 }
 
 export function startFailed(itemHash: ItemHash, cause: unknown): Refusal {

@@ -4,7 +4,7 @@ import { CodedError } from "../../src/domain/errors.ts";
 import { type FileHash, type ItemHash, parseFileHash, parseItemHash } from "../../src/domain/hash.ts";
 import { CODE_MOUNT } from "../../src/domain/volume.ts";
 import type { ImageFile, ProgramFiles } from "./backends/backend.ts";
-import { contentRefused, noSuchProgram, notSupported, partMissing, volumeMissing } from "./refusals.ts";
+import { contentRefused, noSuchProgram, notOwned, notSupported, partMissing, volumeMissing } from "./refusals.ts";
 import type { NodeStore, ProcessedMessage } from "./store.ts";
 
 /** Throws `message_invalid` with the reason where a CRN would not start the program. */
@@ -15,6 +15,9 @@ export interface ResolvedProgram {
   /** The STORE message of the code volume. */
   readonly codeRef: ItemHash;
 }
+
+/** Whose programs are started here: addresses of senders. Anybody else's stay cold, whatever they say. */
+export type Owners = readonly string[];
 
 /** The part of a strict PROGRAM content that a start needs. */
 interface ProgramContent {
@@ -33,9 +36,12 @@ export async function resolveProgram(
   store: NodeStore,
   itemHash: ItemHash,
   checkStrict: CheckStrict,
+  owners: Owners,
 ): Promise<ResolvedProgram> {
   const message = await store.message(itemHash);
   if (message?.type !== "PROGRAM") throw noSuchProgram(itemHash);
+  const sender = message.sender.toLowerCase();
+  if (!owners.some((owner) => owner.toLowerCase() === sender)) throw notOwned(itemHash, message.sender);
   try {
     checkStrict(message);
   } catch (error) {

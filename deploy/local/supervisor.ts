@@ -9,7 +9,7 @@ import { type ProgramStatus, sendIndex, sendOwnPage } from "./own-pages.ts";
 import { passThrough } from "./pass-through.ts";
 import { type NodeLog, ProgramPool } from "./program-pool.ts";
 import * as refusals from "./refusals.ts";
-import type { CheckStrict } from "./resolve.ts";
+import type { CheckStrict, Owners } from "./resolve.ts";
 import { hostLabel, type Route, route } from "./routing.ts";
 import type { NodeStore, ProcessedMessage } from "./store.ts";
 
@@ -17,6 +17,7 @@ export interface SupervisorOptions {
   readonly store: NodeStore;
   readonly backend: Backend;
   readonly checkStrict: CheckStrict;
+  readonly owners: Owners;
   /** True: whole answers, and every limit of a CRN. False: streams pass through. */
   readonly asNetwork: boolean;
   /** Default one hour, as on a CRN. */
@@ -43,12 +44,13 @@ const IDLE_MS = 3_600_000;
 
 /** The part of a CRN that clients see: programs by item hash, started when they are asked for. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
-  const { store, backend, checkStrict, asNetwork, idleMs = IDLE_MS, ownHosts, baseUrl, log } = options;
+  const { store, backend, checkStrict, owners, asNetwork, idleMs = IDLE_MS, ownHosts, baseUrl, log } = options;
   const capacity = { memoryMiB: PROGRAM_MEMORY_MIB, vcpus: VCPUS_PER_CPU * availableParallelism() };
   const pool = new ProgramPool({
     store,
     backend,
     checkStrict,
+    owners,
     idleMs,
     capacity: asNetwork ? capacity : undefined,
     log,

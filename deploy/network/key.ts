@@ -3,11 +3,15 @@ import { randomBytes } from "node:crypto";
 import { chmod, link, mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
+import { utils } from "ethers";
+
 import { CodedError } from "../../src/domain/errors.ts";
 
 export interface SigningKey {
   /** `0x` and 64 lowercase hexadecimal digits. A secret. */
   readonly privateKey: string;
+  /** What it signs as. Public. */
+  readonly address: string;
   /** `environment`: ALEPH_PRIVATE_KEY. `file`: the throwaway key below the data directory. */
   readonly source: "environment" | "file";
 }
@@ -30,7 +34,7 @@ export async function loadOrCreateKey({ dataDir, env }: KeyPlace): Promise<Signi
   const given = env["ALEPH_PRIVATE_KEY"]?.trim();
   if (given !== undefined && given !== "") {
     const privateKey = parseKey(given);
-    if (privateKey !== undefined) return { privateKey, source: "environment" };
+    if (privateKey !== undefined) return withAddress(privateKey, "environment");
     throw new CodedError(
       "key_invalid",
       `ALEPH_PRIVATE_KEY is not a private key: it takes 64 hexadecimal digits, with or without 0x (got ${given.length} ` +
@@ -38,7 +42,11 @@ export async function loadOrCreateKey({ dataDir, env }: KeyPlace): Promise<Signi
     );
   }
   const path = join(dataDir, "key");
-  return { privateKey: (await readKey(path)) ?? (await createKey(dataDir, path)), source: "file" };
+  return withAddress((await readKey(path)) ?? (await createKey(dataDir, path)), "file");
+}
+
+function withAddress(privateKey: string, source: SigningKey["source"]): SigningKey {
+  return { privateKey, address: utils.computeAddress(privateKey), source };
 }
 
 function parseKey(text: string): string | undefined {

@@ -6,7 +6,7 @@ import express from "express";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import type { LocalNode, NodeRequest } from "../commands/parts.ts";
-import { extractSquashfs } from "../image/extract-squashfs.ts";
+import { extractSquashfs, isExtracted } from "../image/extract-squashfs.ts";
 import { createProcessBackend } from "../local/backends/process.ts";
 import { createCcn } from "../local/ccn.ts";
 import { startLocalNode } from "../local/node.ts";
@@ -17,7 +17,7 @@ const GENEROUS_UPLOAD_BYTES = 64 * 2 ** 30;
 
 /** Errors: `port_in_use`, `config_invalid`, `data_directory`. */
 export async function startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode> {
-  const { directory: dataDir, host, port, asNetwork, idleSeconds } = request;
+  const { directory: dataDir, owners, host, port, asNetwork, idleSeconds } = request;
   await mkdir(dataDir, { recursive: true });
   const log = openLog(join(dataDir, "node.log"));
   try {
@@ -25,9 +25,10 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
       dataDir,
       host,
       port,
+      owners,
       asNetwork,
       ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
-      backend: createProcessBackend({ dataDir, extract: extractSquashfs }),
+      backend: createProcessBackend({ dataDir, extract: extractSquashfs, isIntact: isExtracted }),
       createCcn: async () => toNodePart(await createCcn({ dataDir, ...(asNetwork ? {} : { limits: GENEROUS }) })),
       checkStrict({ itemContent }) {
         const problems = strictProgramProblems(itemContent);
@@ -55,9 +56,7 @@ function toNodePart(ccn: Awaited<ReturnType<typeof createCcn>>) {
   return {
     listener: express().disable("x-powered-by").use(ccn.router),
     store: ccn.store,
-    upgrade(...handshake: Parameters<typeof ccn.handleUpgrade>) {
-      if (!ccn.handleUpgrade(...handshake)) handshake[1].destroy();
-    },
+    upgrade: (...handshake: Parameters<typeof ccn.handleUpgrade>) => ccn.handleUpgrade(...handshake),
     close: () => ccn.close(),
   };
 }

@@ -15,6 +15,7 @@ const BLAME = {
   model_not_found: "caller",
   not_found: "caller",
   method_not_allowed: "caller",
+  forbidden: "caller",
   request_too_large: "caller",
   unsupported_media_type: "caller",
   rate_limit_exceeded: "load",

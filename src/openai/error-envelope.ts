@@ -38,6 +38,7 @@ const KINDS: Partial<Record<ErrorCode, Kind>> = {
   invalid_api_key: { status: 401, type: INVALID },
   model_not_found: { status: 404, type: INVALID },
   not_found: { status: 404, type: INVALID },
+  forbidden: { status: 403, type: INVALID },
   method_not_allowed: { status: 405, type: INVALID },
   request_too_large: { status: 413, type: INVALID },
   unsupported_media_type: { status: 415, type: INVALID },

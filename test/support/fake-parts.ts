@@ -89,7 +89,8 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
   const network = new FakeNetwork(url);
   const { calls } = network;
   const parts: Parts = {
-    loadKey: () => Promise.resolve({ source: "file", privateKey: "0x01" }),
+    loadKey: () =>
+      Promise.resolve({ source: "file", privateKey: "0x01", address: "0x0000000000000000000000000000000000000001" }),
     startNode() {
       calls.push("start node");
       return Promise.resolve({

@@ -19,7 +19,13 @@ export const extractByCopy: Extract = async (imagePath, directory) => {
   await rename(`${directory}.part`, directory);
 };
 
+const OPERATOR = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A";
+
+export const alwaysIntact = () => Promise.resolve(true);
+
 export interface ProgramOverrides {
+  /** Default: the operator. */
+  readonly sender?: string;
   readonly variables?: Readonly<Record<string, string>>;
   readonly resources?: { readonly vcpus?: number; readonly memory?: number; readonly seconds?: number };
   readonly volumes?: readonly unknown[];
@@ -49,10 +55,10 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
   const files = new Map<string, string>();
   const logged: LocalPrograms["logged"] = [];
 
-  function addMessage(type: string, content: Record<string, unknown>): ItemHash {
+  function addMessage(type: string, content: Record<string, unknown>, sender = OPERATOR): ItemHash {
     const itemContent = JSON.stringify({ ...content, time: messages.size });
     const itemHash = parseItemHash(sha256(itemContent));
-    messages.set(itemHash, { itemHash, type, sender: "0x0", itemContent, content });
+    messages.set(itemHash, { itemHash, type, sender, itemContent, content });
     return itemHash;
   }
   function addImage(name: string): ItemHash {
@@ -83,14 +89,19 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
     dataDir,
     port: 0,
     asNetwork: false,
-    backend: createProcessBackend({ dataDir, extract: extractByCopy, graceMs: 500 }),
+    backend: createProcessBackend({ dataDir, extract: extractByCopy, isIntact: alwaysIntact, graceMs: 500 }),
     createCcn: async () => ({
       store,
       listener: (request, response) => void response.end(`ccn ${request.url}`),
-      upgrade: (_request, socket) => void socket.end("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"),
+      upgrade(request, socket) {
+        if (request.url !== "/api/ws0/messages") return false;
+        socket.end("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+        return true;
+      },
       close: async () => {},
     }),
     checkStrict: () => {},
+    owners: [OPERATOR],
     log: (event, fields = {}) => void logged.push({ event, fields }),
     ...options,
   });
@@ -100,15 +111,19 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
   });
 
   function publish(overrides: ProgramOverrides = {}): ItemHash {
-    return addMessage("PROGRAM", {
-      type: "vm-function",
-      code: { encoding: "squashfs", entrypoint: "src/main.js", ref: codeRef, ...overrides.code },
-      runtime: overrides.runtime ?? { ref: runtimeRef },
-      resources: { vcpus: 1, memory: 1024, seconds: 30, ...overrides.resources },
-      volumes: overrides.volumes ?? [{ mount: "/models/0", ref: modelRef }],
-      variables: overrides.variables ?? {},
-      metadata: overrides.metadata ?? { name: "fake model" },
-    });
+    return addMessage(
+      "PROGRAM",
+      {
+        type: "vm-function",
+        code: { encoding: "squashfs", entrypoint: "src/main.js", ref: codeRef, ...overrides.code },
+        runtime: overrides.runtime ?? { ref: runtimeRef },
+        resources: { vcpus: 1, memory: 1024, seconds: 30, ...overrides.resources },
+        volumes: overrides.volumes ?? [{ mount: "/models/0", ref: modelRef }],
+        variables: overrides.variables ?? {},
+        metadata: overrides.metadata ?? { name: "fake model" },
+      },
+      overrides.sender,
+    );
   }
   return {
     node,

@@ -7,6 +7,7 @@ import { test } from "node:test";
 
 import type { ReadyModel } from "../../deploy/commands/events.ts";
 import { DEMO_BYTES, demoModelPath } from "../support/demo-model.ts";
+import { programOf, sign, stranger } from "../deploy/local/ccn-harness.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { processesNaming, UpProcess } from "../support/up-process.ts";
 
@@ -109,6 +110,26 @@ test("two models answer at two URLs of one node, and a second up is refused mean
 
   assert.equal(await up.interrupt(), 130);
   assertNothingLeft(home);
+});
+
+test("a stranger may publish, and is not run; nor is a web page let in", async () => {
+  const up = new UpProcess(home);
+  const { models, index } = await up.ready();
+  const message = await fetch(`${index}api/v0/messages/${models[0]?.itemHash}`);
+  const { code } = ((await message.json()) as { message: { content: { code: { ref: string } } } }).message.content;
+  const body = JSON.stringify({
+    sync: true,
+    message: await sign("PROGRAM", programOf(code.ref), { signer: stranger }),
+  });
+  const post = async (headers: Record<string, string>) =>
+    fetch(`${index}api/v0/messages`, { method: "POST", headers, body });
+  assert.equal((await post({ origin: "https://evil.example", "content-type": "text/plain" })).status, 403);
+  assert.equal((await post({ "content-type": "application/json" })).status, 200);
+  const { item_hash: foreign } = (JSON.parse(body) as { message: { item_hash: string } }).message;
+  const answer = await fetch(`${index}vm/${foreign}/`);
+  assert.equal(answer.status, 403);
+  assert.match(await answer.text(), new RegExp(`signed by ${stranger.address}`));
+  assert.equal(await up.interrupt(), 130);
 });
 
 test(

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { CodedError } from "../../../src/domain/errors.ts";
 import type { Backend, ProgramFiles, RunningProgram } from "./backend.ts";
-import { type Extract, ExtractedVolumes } from "./extracted-volumes.ts";
+import { type Extract, ExtractedVolumes, type IsIntact } from "./extracted-volumes.ts";
 import {
   connectionError,
   createProgramDirectory,
@@ -19,6 +19,7 @@ export interface ProcessBackendOptions {
   /** Below it: `volumes/<file hash>/` and `logs/<item hash>.log`. */
   readonly dataDir: string;
   readonly extract: Extract;
+  readonly isIntact: IsIntact;
   /** Time to accept connections, as long as a CRN gives. */
   readonly readyMs?: number;
   /** From SIGTERM to SIGKILL. */
@@ -35,8 +36,8 @@ const LOG_LINES_IN_ERROR = 20;
 
 /** Runs programs as child processes of this one: the code volume's server, its volumes behind links. */
 export function createProcessBackend(options: ProcessBackendOptions): Backend {
-  const { dataDir, extract, readyMs = READY_MS, graceMs = GRACE_MS } = options;
-  const volumes = new ExtractedVolumes(join(dataDir, "volumes"), extract);
+  const { dataDir, extract, isIntact, readyMs = READY_MS, graceMs = GRACE_MS } = options;
+  const volumes = new ExtractedVolumes(join(dataDir, "volumes"), extract, isIntact);
   // Housekeeping: no start waits for it, and none fails by it.
   removeAbandoned().catch(() => {});
 

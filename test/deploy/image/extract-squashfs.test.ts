@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { lstat, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-import { extractSquashfs } from "../../../deploy/image/extract-squashfs.ts";
+import { extractSquashfs, isExtracted } from "../../../deploy/image/extract-squashfs.ts";
 import { planImage, type ImagePlan } from "../../../deploy/image/plan.ts";
 import { SquashfsReader } from "../../../deploy/image/read-squashfs.ts";
 import { buildSquashfs } from "../../../deploy/image/squashfs.ts";
@@ -173,5 +173,33 @@ test("no single damaged byte makes the reader do anything but read or refuse", a
         assert.match(error.code ?? error.message, /^image_(?:invalid|not_squashfs)$/, `byte ${at} set to ${value}`);
       });
     }
+  }
+});
+
+test("what was changed after it was extracted is noticed, whatever it was", async (t) => {
+  const plan = planImage([file("a/b.js", "let a = 1"), file("c", ""), directory("empty"), link("l", "a/b.js")]);
+  const { folder, path } = await built(t, plan, "gzip");
+  const changes: Record<string, (out: string) => Promise<unknown>> = {
+    "same size": (out) => writeFile(join(out, "a/b.js"), "let a = 2"),
+    "cut off": (out) => writeFile(join(out, "a/b.js"), ""),
+    missing: (out) => rm(join(out, "c")),
+    added: (out) => writeFile(join(out, "empty/new.js"), ""),
+    "another link": async (out) => {
+      await rm(join(out, "l"));
+      await symlink("c", join(out, "l"));
+    },
+    "a directory in place of a file": async (out) => {
+      await rm(join(out, "c"));
+      await mkdir(join(out, "c"));
+    },
+  };
+  for (const [what, change] of Object.entries(changes)) {
+    const out = join(folder, what);
+    assert.equal(await isExtracted(path, out), false, "nothing is there");
+    await extractSquashfs(path, out);
+    await chmod(join(out, "c"), 0o600);
+    assert.equal(await isExtracted(path, out), true, "permissions are not looked at");
+    await change(out);
+    assert.equal(await isExtracted(path, out), false, what);
   }
 });

@@ -251,6 +251,7 @@ test("unknown and malformed hashes get 404 and 400; contents of unprocessed mess
     .get(`/api/v0/messages/${"0".repeat(64)}`)
     .expect(404);
   await api().get("/api/v0/messages/none").expect(400);
+  await api().get("/api/v0/messages/%ff").expect(400);
   await api().get("/api/v0/nothing").expect(404);
   const message = await sign("POST", { type: "note", content: "status" });
   await post(message).expect(200);

@@ -42,6 +42,8 @@ test("a WebSocket goes to the messages; any other upgrade is an ordinary request
   const upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
   const handshake = await exchange(node.url, `GET /api/ws0/messages HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n`);
   assert.match(handshake, /^HTTP\/1.1 101 /);
+  const message = await exchange(node.url, `GET /api/v0/messages.json HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n`);
+  assert.match(message, /^HTTP\/1.1 200 .*ccn \/api\/v0\/messages\.json/s);
   const request = `POST /vm/${publish()}/echo HTTP/1.1\r\nHost: localhost\r\n${upgrade}Content-Length: 5\r\n\r\nhello`;
   const answer = await exchange(node.url, request);
   assert.match(answer, /^HTTP\/1.1 200 /);

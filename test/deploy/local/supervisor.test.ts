@@ -258,6 +258,18 @@ test("errors say what to do", async (t) => {
   assert.match(lost.body.error.message, /the file of its ref .* is missing/);
 });
 
+test("only the operator's programs are started, whoever may publish", async (t) => {
+  const programs = await startPrograms(t, { owners: ["0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a"] });
+  const startsFile = join(programs.dataDir, "starts");
+  const variables = { PINFERENCE_TEST_STARTS: startsFile };
+  const stranger = programs.publish({ variables, sender: "0x0000000000000000000000000000000000000002" });
+  const { body } = await supertest(programs.node.url).get(`/vm/${stranger}/pid`).expect(403);
+  assert.equal(body.error.code, "forbidden");
+  assert.match(body.error.message, /was signed by 0x0{39}2, and this node runs its operator's programs only/);
+  assert.throws(() => readFileSync(startsFile), "nothing was started");
+  await supertest(programs.node.url).get(`/vm/${programs.publish()}/pid`).expect(200);
+});
+
 test("the node's own page lists programs, as HTML for browsers and JSON for tools", async (t) => {
   const { node, publish, url } = await startPrograms(t);
   const program = publish({ metadata: { name: "<b>qwen3</b>" } });

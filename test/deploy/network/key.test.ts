@@ -14,7 +14,11 @@ after(() => rm(root, { recursive: true, force: true }));
 test("the environment's key wins, with or without 0x", async () => {
   for (const text of [digits, `0x${digits}`, ` 0x${digits}\n`]) {
     const key = await loadOrCreateKey({ dataDir: join(root, "unused"), env: { ALEPH_PRIVATE_KEY: text } });
-    assert.deepEqual(key, { privateKey: `0x${digits}`, source: "environment" });
+    assert.deepEqual(key, {
+      privateKey: `0x${digits}`,
+      address: "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A",
+      source: "environment",
+    });
   }
 });
 

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { removeAbandoned } from "../../../../deploy/local/backends/program-directory.ts";
 import { ProgramLog } from "../../../../deploy/local/backends/program-log.ts";
 import { createProcessBackend } from "../../../../deploy/local/backends/process.ts";
-import { extractByCopy, isAlive, startPrograms } from "../../../support/local-programs.ts";
+import { alwaysIntact, extractByCopy, isAlive, startPrograms } from "../../../support/local-programs.ts";
 
 interface Environment {
   readonly env: Record<string, string>;
@@ -62,6 +62,7 @@ test("a volume is extracted once, and a program's directory goes with it", async
   const backend = createProcessBackend({
     dataDir,
     graceMs: 500,
+    isIntact: alwaysIntact,
     extract: async (...image) => {
       extractions += 1;
       await extractByCopy(...image);
@@ -83,7 +84,13 @@ test("a volume is extracted once, and a program's directory goes with it", async
 test("a program that is never ready is given up, ended, and told by name", async (t) => {
   const dataDir = mkdtempSync(join(tmpdir(), "process-backend-"));
   t.after(() => rmSync(dataDir, { recursive: true, force: true }));
-  const backend = createProcessBackend({ dataDir, extract: extractByCopy, readyMs: 300, graceMs: 200 });
+  const backend = createProcessBackend({
+    dataDir,
+    extract: extractByCopy,
+    isIntact: alwaysIntact,
+    readyMs: 300,
+    graceMs: 200,
+  });
   const programs = await startPrograms(t, { backend });
   const startsFile = join(programs.dataDir, "starts");
   const variables = { PINFERENCE_TEST_CRASH: "never-ready", PINFERENCE_TEST_STARTS: startsFile };
