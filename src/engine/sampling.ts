@@ -6,6 +6,7 @@ import type { NativeSamplerConfig, Token } from "./native.ts";
 const MASK_64 = (1n << 64n) - 1n;
 /** llama.cpp takes this seed for "draw one at random". Source: llama.cpp, include/llama.h, LLAMA_DEFAULT_SEED. */
 const RANDOM_SEED = 0xffff_ffff;
+const MOST_CANDIDATES = 0x7fff_ffff;
 
 /** A seed of 64 bits for a request that gave none. */
 export function randomSeed(): bigint {
@@ -36,11 +37,13 @@ export function toSamplerConfig(
 ): NativeSamplerConfig {
   const config: NativeSamplerConfig = { temperature: options.temperature, seed };
   if (options.temperature > 0) {
-    if (options.topK > 0) config.topK = options.topK;
+    // The addon cuts numbers to 32 bits; more candidates than any vocabulary has are all of them.
+    if (options.topK > 0 && options.topK <= MOST_CANDIDATES) config.topK = options.topK;
     if (options.topP < 1) config.topP = options.topP;
     if (options.minP > 0) config.minP = options.minP;
   }
-  const window = options.repeatLastN < 0 ? contextLength : options.repeatLastN;
+  // The sampler reserves memory for the whole window, and no sequence holds more tokens than the context.
+  const window = options.repeatLastN < 0 ? contextLength : Math.min(options.repeatLastN, contextLength);
   const penalizes = options.repeatPenalty !== 1 || options.presencePenalty !== 0 || options.frequencyPenalty !== 0;
   if (window > 0 && penalizes) {
     // The prompt's end; sampled tokens are added by the native sampler itself.
