@@ -65,7 +65,7 @@ class RunningRequest {
   }
 
   #startChoice(choice: number): void {
-    const job = new ChoiceJob(this.#context, this.#request, this.#prompt, choiceSeed(this.#seed, choice), {
+    const job = new ChoiceJob(this.#context, this.#request, this.#prompt, this.#seed, choice, {
       started: (cachedTokens) => {
         if (choice > 0) return;
         this.#startedAt = performance.now();
@@ -129,6 +129,7 @@ interface ChoiceEvents {
 class ChoiceJob implements Job {
   readonly prompt: readonly Token[];
   readonly limit: number;
+  readonly isFurtherChoice: boolean;
   readonly #context: GenerateContext;
   readonly #request: GenerateRequest;
   readonly #seed: number;
@@ -141,14 +142,16 @@ class ChoiceJob implements Job {
     context: GenerateContext,
     request: GenerateRequest,
     prompt: readonly Token[],
-    seed: number,
+    seed: bigint,
+    choice: number,
     events: ChoiceEvents,
   ) {
     this.prompt = prompt;
     this.limit = request.maxTokens ?? Number.POSITIVE_INFINITY;
     this.#context = context;
     this.#request = request;
-    this.#seed = seed;
+    this.isFurtherChoice = choice > 0;
+    this.#seed = choiceSeed(seed, choice);
     this.#events = events;
     this.#detokenizer = new Detokenizer(context.model, prompt, context.isByteLevel);
     this.#stop = new StopMatcher(request.stop);

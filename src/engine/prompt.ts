@@ -12,6 +12,7 @@ const CHATML =
 
 /** Text above this is counted in pieces first, so that one huge request cannot hold up the others. */
 const PIECE_CHARACTERS = 32_768;
+const MANY_MESSAGES = 500;
 
 /** Renders conversations through the model's chat template and tokenizes them. */
 export class PromptBuilder {
@@ -19,6 +20,7 @@ export class PromptBuilder {
   readonly #vocabulary: Vocabulary;
   readonly #bos: { readonly token: Token; readonly text: string } | undefined;
   readonly #specials: { readonly bos_token: string; readonly eos_token: string };
+  #lastPiece: Promise<unknown> = Promise.resolve();
 
   static templateOf(fromFile: string | undefined): string {
     return fromFile ?? CHATML;
@@ -38,10 +40,10 @@ export class PromptBuilder {
    * renderings hold the same control tokens, all of them are the template's and the text is tokenized whole, exactly as
    * llama.cpp does. Where not, the template's parts and the client's parts are tokenized apart.
    */
-  async build(prompt: Prompt, limit: number): Promise<Token[]> {
+  async build(prompt: Prompt, limit: number, signal?: AbortSignal): Promise<Token[]> {
     const marks = new Marks();
-    const { rendered, marked } = this.#render(prompt, marks);
-    await this.#refuseHuge(rendered, limit);
+    const { rendered, marked } = await this.#render(prompt, marks);
+    await this.#refuseHuge(rendered, limit, signal);
     const structure = this.#vocabulary.findStructure(rendered);
     const own = this.#vocabulary.findStructure(marked);
     const harmless = structure.length === own.length && structure.every((text, index) => text === own[index]);
@@ -71,17 +73,17 @@ export class PromptBuilder {
   }
 
   /** Tries the messages as they are, then as stricter templates want them. */
-  #render(prompt: Prompt, marks: Marks): { rendered: string; marked: string } {
+  async #render(prompt: Prompt, marks: Marks): Promise<{ rendered: string; marked: string }> {
     let refusal: unknown;
     for (const shape of [asGiven, withSystemInFirstTurn, withTurnsMerged]) {
       const messages = shape(prompt.messages);
       try {
         const variables = toVariables(messages, prompt.tools, (text) => text);
         const placeholders = toVariables(messages, prompt.tools, (text, isJson) => marks.hide(text, isJson));
-        return {
-          rendered: this.#renderer.render({ ...variables, ...this.#specials, ...surroundings() }),
-          marked: this.#renderer.render({ ...placeholders, ...this.#specials, ...surroundings() }),
-        };
+        const rendered = this.#renderer.render({ ...variables, ...this.#specials, ...surroundings() });
+        // Thousands of messages take a third of a second each time.
+        if (messages.length > MANY_MESSAGES) await new Promise(setImmediate);
+        return { rendered, marked: this.#renderer.render({ ...placeholders, ...this.#specials, ...surroundings() }) };
       } catch (error) {
         refusal ??= error;
       }
@@ -93,12 +95,19 @@ export class PromptBuilder {
     });
   }
 
-  async #refuseHuge(text: string, limit: number): Promise<void> {
+  /** One piece between two turns of the event loop, however many requests have some. */
+  #countInTurn(piece: string): Promise<number> {
+    const count = this.#lastPiece.then(() => this.#vocabulary.tokenizeTemplate(piece).length);
+    this.#lastPiece = count.catch(() => undefined).then(() => new Promise(setImmediate));
+    return count;
+  }
+
+  async #refuseHuge(text: string, limit: number, signal?: AbortSignal): Promise<void> {
     if (text.length <= PIECE_CHARACTERS) return;
     let count = 0;
     for (let start = 0; start < text.length; start += PIECE_CHARACTERS) {
-      count += this.#vocabulary.tokenizeTemplate(text.slice(start, start + PIECE_CHARACTERS)).length;
-      await new Promise(setImmediate);
+      if (signal?.aborted === true) throw new CodedError("client_left", "The client left.");
+      count += await this.#countInTurn(text.slice(start, start + PIECE_CHARACTERS));
     }
     // Cutting words can add a token a piece; what is that close to the limit is counted exactly afterwards.
     const pieces = Math.ceil(text.length / PIECE_CHARACTERS);
