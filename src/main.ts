@@ -43,7 +43,7 @@ async function start(config: Config): Promise<void> {
     log,
   });
   const lifecycle = new Lifecycle();
-  const server = await listen(createApp({ ...config, engine, log, lifecycle }), config.listen);
+  const server = await listen(createApp({ ...config, engine, log, lifecycle }), config.listen, config.corsOrigin);
   log("listening", { ...config.listen });
   const stop = stopOnce(server, engine, lifecycle, config.drainMs);
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));

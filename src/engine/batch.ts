@@ -20,8 +20,10 @@ const SHARED_MS = 100;
 /** One answer to compute. The scheduler calls back; no callback may throw. */
 export interface Job {
   readonly prompt: readonly Token[];
-  /** Most completion tokens. */
+  /** Most completion tokens; 0 evaluates the prompt and ends. */
   readonly limit: number;
+  /** Belongs to a request that runs already, so it takes no place in the queue. */
+  readonly isFurtherChoice: boolean;
   /** Called once, when the job gets its slot. */
   createSampler(): NativeSampler;
   onStart(cachedTokens: number): void;
@@ -78,8 +80,9 @@ export class Scheduler {
     this.#slots = createSlots(options.slots);
   }
 
+  /** Requests that wait for their first slot. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.reduce((count, job) => count + (job.isFurtherChoice ? 0 : 1), 0);
   }
 
   get slots(): readonly { id: number; busy: boolean; cachedTokens: number }[] {
@@ -88,6 +91,10 @@ export class Scheduler {
 
   /** Jobs get slots in the order in which they come. */
   add(job: Job): void {
+    if (this.#closed) {
+      job.onError(shuttingDown());
+      return;
+    }
     this.#waiting.push(job);
     this.#loop ??= this.#run();
   }
@@ -103,7 +110,7 @@ export class Scheduler {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#loop;
-    this.#failAll(new CodedError("shutting_down", "The server is shutting down; try again later."));
+    this.#failAll(shuttingDown());
   }
 
   async #run(): Promise<void> {
@@ -148,10 +155,12 @@ export class Scheduler {
       const seat = chooseSeat(this.#slots, job.prompt);
       if (seat === undefined) return;
       this.#waiting.shift();
+      const sampler = createSampler(job);
+      if (sampler === undefined) continue;
       const { slot, source } = seat;
       const running: Running = {
         job,
-        sampler: job.createSampler(),
+        sampler,
         order: ++this.#clock,
         next: undefined,
         produced: 0,
@@ -183,17 +192,14 @@ export class Scheduler {
       running.next = undefined;
     }
     const perStep = this.#promptTokensPerMs * (parts.length > 0 ? SHARED_MS : ALONE_MS);
-    let budget = Math.min(Math.max(Math.floor(perStep), LEAST_PIECE), BATCH_TOKENS - parts.length);
-    let promptTokens = 0;
-    for (const slot of this.#slots.toSorted((a, b) => (a.job?.order ?? 0) - (b.job?.order ?? 0))) {
-      const running = slot.job;
-      if (running === undefined || slot.tokens.length >= running.job.prompt.length || budget <= 0) continue;
-      const tokens = Uint32Array.from(running.job.prompt.slice(slot.tokens.length, slot.tokens.length + budget));
+    const budget = Math.min(Math.max(Math.floor(perStep), LEAST_PIECE), BATCH_TOKENS - parts.length);
+    const pieces = sharePromptBudget(this.#slots, budget);
+    for (const { slot, running, length } of pieces) {
+      const tokens = Uint32Array.from(running.job.prompt.slice(slot.tokens.length, slot.tokens.length + length));
       const wantsRow = slot.tokens.length + tokens.length === running.job.prompt.length;
       parts.push({ slot, running, tokens, wantsRow });
-      budget -= tokens.length;
-      promptTokens += tokens.length;
     }
+    const promptTokens = pieces.reduce((sum, { length }) => sum + length, 0);
     if (parts.length === 0) return undefined;
     this.#context.initBatch(parts.reduce((sum, part) => sum + part.tokens.length, 0));
     const sampled: { slot: Slot<Running>; row: number }[] = [];
@@ -210,7 +216,11 @@ export class Scheduler {
   async #sample(rows: readonly { slot: Slot<Running>; row: number }[]): Promise<void> {
     const draws = rows.flatMap(({ slot, row }) => {
       const running = slot.job;
-      return running === undefined || running.cancelled ? [] : [{ slot, running, row }];
+      if (running === undefined || running.cancelled) return [];
+      if (running.job.limit > 0) return [{ slot, running, row }];
+      running.job.onPrompt();
+      this.#end(slot, running, "length");
+      return [];
     });
     // All calls are queued at once: the library's one thread works them off without waiting for this one.
     const tokens = await Promise.all(draws.map(({ row, running }) => this.#context.sampleToken(row, running.sampler)));
@@ -280,4 +290,42 @@ export class Scheduler {
     for (const slot of this.#slots) if (slot.job !== undefined) this.#release(slot);
     for (const job of [...running, ...waiting]) job.onError(error);
   }
+}
+
+/**
+ * How many tokens of which prompts a step evaluates. The oldest prompt is sure of half, so that it comes to its end; the
+ * rest goes to the shortest first, so that a short request does not wait for a long one's prompt.
+ */
+function sharePromptBudget(
+  slots: readonly Slot<Running>[],
+  budget: number,
+): { slot: Slot<Running>; running: Running; length: number }[] {
+  const open = slots.flatMap((slot) => {
+    const left = (slot.job?.job.prompt.length ?? 0) - slot.tokens.length;
+    return slot.job === undefined || left <= 0 ? [] : [{ slot, running: slot.job, left, length: 0 }];
+  });
+  let rest = budget;
+  const give = (piece: (typeof open)[number], most: number) => {
+    const length = Math.max(0, Math.min(piece.left - piece.length, most));
+    piece.length += length;
+    rest -= length;
+  };
+  open.sort((a, b) => a.running.order - b.running.order);
+  if (open[0] !== undefined) give(open[0], Math.ceil(budget / 2));
+  for (const piece of open.toSorted((a, b) => a.left - b.left)) give(piece, rest);
+  return open.filter(({ length }) => length > 0);
+}
+
+/** What one job asks for must not end the others. */
+function createSampler(job: Job): NativeSampler | undefined {
+  try {
+    return job.createSampler();
+  } catch (error) {
+    job.onError(error);
+    return undefined;
+  }
+}
+
+function shuttingDown(): CodedError {
+  return new CodedError("shutting_down", "The server is shutting down; try again later.");
 }

@@ -1,6 +1,6 @@
 import type { NativeModel, Token } from "./native.ts";
 
-const REPLACEMENT = "\uFFFD";
+const BROKEN_END = /\uFFFD+$/;
 /** A UTF-8 character has at most 4 bytes, so at most 4 tokens; what is still broken after that stays broken. */
 const MAX_PENDING = 4;
 /** Tokens before the new ones that SentencePiece vocabularies need to place a leading space. */
@@ -13,6 +13,10 @@ export class Detokenizer {
   #context: Token[];
   #contextText: string;
   #pending: Token[] = [];
+  /** Characters of the pending tokens' text that were sent. */
+  #sent = 0;
+  /** Tokens since the incomplete character began. */
+  #stalled = 0;
 
   /** `before`: the end of the prompt. `byteLevel`: a vocabulary whose tokens are bytes, so that none depends on another. */
   constructor(model: NativeModel, before: readonly Token[], byteLevel: boolean) {
@@ -24,18 +28,36 @@ export class Detokenizer {
 
   push(token: Token): string {
     this.#pending.push(token);
+    this.#stalled += 1;
     const text = this.#text();
-    if (text.endsWith(REPLACEMENT) && this.#pending.length < MAX_PENDING) return "";
-    this.#settle();
-    return text;
+    const whole = text.replace(BROKEN_END, "");
+    const piece = whole.slice(this.#sent);
+    if (whole.length === text.length || (piece === "" && this.#stalled >= MAX_PENDING)) {
+      const rest = text.slice(this.#sent);
+      this.#settle();
+      return rest;
+    }
+    if (piece !== "") {
+      this.#sent = whole.length;
+      this.#stalled = 1;
+      if (this.#contextTokens === 0) this.#keepLast(text.length - whole.length);
+    }
+    return piece;
   }
 
   /** Text of tokens that still wait; bytes that are no whole character are left out. */
   flush(): string {
     if (this.#pending.length === 0) return "";
-    const text = this.#text().replace(/\uFFFD+$/, "");
+    const rest = this.#text().replace(BROKEN_END, "").slice(this.#sent);
     this.#settle();
-    return text;
+    return rest;
+  }
+
+  /** The last token ended one character and began the next, as tokens of many scripts do: only its end still waits. */
+  #keepLast(waiting: number): void {
+    this.#pending = this.#pending.slice(-1);
+    // Alone, its first bytes may be the end of a character that was sent.
+    this.#sent = this.#text().length - waiting;
   }
 
   #text(): string {
@@ -47,6 +69,8 @@ export class Detokenizer {
   #settle(): void {
     const settled = this.#pending;
     this.#pending = [];
+    this.#sent = 0;
+    this.#stalled = 0;
     if (this.#contextTokens === 0) return;
     this.#context = [...this.#context, ...settled].slice(-this.#contextTokens);
     this.#contextText = this.#model.detokenize(Uint32Array.from(this.#context));

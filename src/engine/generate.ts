@@ -78,7 +78,7 @@ class RunningRequest {
   #startChoice(choice: number): void {
     const { contextLength } = this.#context;
     const inputs = { seed: choiceSeed(this.#seed, choice), prompt: this.#prompt, contextLength, bias: this.#bias };
-    const job = new ChoiceJob(this.#context, this.#request, inputs, {
+    const job = new ChoiceJob(this.#context, this.#request, inputs, choice, {
       started: (cachedTokens) => {
         if (choice > 0) return;
         this.#startedAt = performance.now();
@@ -142,6 +142,7 @@ interface ChoiceEvents {
 class ChoiceJob implements Job {
   readonly prompt: readonly Token[];
   readonly limit: number;
+  readonly isFurtherChoice: boolean;
   readonly #context: GenerateContext;
   readonly #request: GenerateRequest;
   readonly #inputs: SamplerInputs;
@@ -150,8 +151,15 @@ class ChoiceJob implements Job {
   readonly #stop: StopMatcher;
   #tokens = 0;
 
-  constructor(context: GenerateContext, request: GenerateRequest, inputs: SamplerInputs, events: ChoiceEvents) {
+  constructor(
+    context: GenerateContext,
+    request: GenerateRequest,
+    inputs: SamplerInputs,
+    choice: number,
+    events: ChoiceEvents,
+  ) {
     this.prompt = inputs.prompt;
+    this.isFurtherChoice = choice > 0;
     this.limit = request.maxTokens ?? Number.POSITIVE_INFINITY;
     this.#context = context;
     this.#request = request;

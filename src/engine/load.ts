@@ -80,8 +80,12 @@ class LlamaEngine implements Engine {
     }
     this.#preparing += 1;
     try {
-      const prompt = await loaded.prompts.build(request.prompt, loaded.contextLength);
+      const prompt = await loaded.prompts.build(request.prompt, loaded.contextLength, signal);
       return startGeneration(loaded, request, prompt, signal);
+    } catch (error) {
+      // The model may be gone by now, and then every fault is that.
+      this.#require();
+      throw error;
     } finally {
       this.#preparing -= 1;
     }

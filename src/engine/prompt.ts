@@ -10,8 +10,10 @@ const CHATML =
   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-/** Text above this is counted in pieces first, so that one huge request cannot hold up the others. */
+/** Text above this is rendered and counted in turns, so that one huge request cannot hold up the others. */
 const PIECE_CHARACTERS = 32_768;
+/** What a message costs to render, counted in characters of text. */
+const MESSAGE_CHARACTERS = 64;
 
 /** Renders conversations through the model's chat template and tokenizes them. */
 export class PromptBuilder {
@@ -19,6 +21,7 @@ export class PromptBuilder {
   readonly #vocabulary: Vocabulary;
   readonly #bos: { readonly token: Token; readonly text: string } | undefined;
   readonly #specials: { readonly bos_token: string; readonly eos_token: string };
+  #lastPiece: Promise<unknown> = Promise.resolve();
 
   static templateOf(fromFile: string | undefined): string {
     return fromFile ?? CHATML;
@@ -38,10 +41,11 @@ export class PromptBuilder {
    * renderings hold the same control tokens, all of them are the template's and the text is tokenized whole, exactly as
    * llama.cpp does. Where not, the template's parts and the client's parts are tokenized apart.
    */
-  async build(prompt: Prompt, limit: number): Promise<Token[]> {
+  async build(prompt: Prompt, limit: number, signal?: AbortSignal): Promise<Token[]> {
+    // A message is a token at least. Rendering thousands of them would hold up the others for a second.
+    if (prompt.messages.length >= limit) throw tooLong(prompt.messages.length, limit, "at least ");
     const marks = new Marks();
-    const { rendered, marked } = this.#render(prompt, marks);
-    await this.#refuseHuge(rendered, limit);
+    const { rendered, marked } = await this.#render(prompt, marks, (text) => this.#refuseHuge(text, limit, signal));
     const structure = this.#vocabulary.findStructure(rendered);
     const own = this.#vocabulary.findStructure(marked);
     const harmless = structure.length === own.length && structure.every((text, index) => text === own[index]);
@@ -70,21 +74,31 @@ export class PromptBuilder {
     return bos !== undefined && bos !== "" && text.startsWith(bos) ? text.slice(bos.length) : text;
   }
 
-  /** Tries the messages as they are, then as stricter templates want them. */
-  #render(prompt: Prompt, marks: Marks): { rendered: string; marked: string } {
+  /** Tries the messages as they are, then as stricter templates want them. What `check` refuses is rendered once only. */
+  async #render(
+    prompt: Prompt,
+    marks: Marks,
+    check: (rendered: string) => Promise<void>,
+  ): Promise<{ rendered: string; marked: string }> {
     let refusal: unknown;
-    for (const shape of [asGiven, withSystemInFirstTurn, withTurnsMerged]) {
-      const messages = shape(prompt.messages);
+    const render = (messages: readonly ChatMessage[], map: Mapper) => {
       try {
-        const variables = toVariables(messages, prompt.tools, (text) => text);
-        const placeholders = toVariables(messages, prompt.tools, (text, isJson) => marks.hide(text, isJson));
-        return {
-          rendered: this.#renderer.render({ ...variables, ...this.#specials, ...surroundings() }),
-          marked: this.#renderer.render({ ...placeholders, ...this.#specials, ...surroundings() }),
-        };
+        const variables = toVariables(messages, prompt.tools, map);
+        return this.#renderer.render({ ...variables, ...this.#specials, ...surroundings() });
       } catch (error) {
         refusal ??= error;
+        return undefined;
       }
+    };
+    const isLarge = sizeOf(prompt) > PIECE_CHARACTERS;
+    for (const shape of [asGiven, withSystemInFirstTurn, withTurnsMerged]) {
+      const messages = shape(prompt.messages);
+      const plain = () => render(messages, (text) => text);
+      const rendered = isLarge ? await this.#inTurn(plain) : plain();
+      if (rendered === undefined) continue;
+      await check(rendered);
+      const marked = render(messages, (text, isJson) => marks.hide(text, isJson));
+      if (marked !== undefined) return { rendered, marked };
     }
     const reason = refusal instanceof Error ? refusal.message.replace(/^AddonJinjaRenderer: /, "").slice(0, 200) : "";
     throw new CodedError("invalid_value", `The model's chat template refuses these messages: ${reason}`, {
@@ -93,12 +107,20 @@ export class PromptBuilder {
     });
   }
 
-  async #refuseHuge(text: string, limit: number): Promise<void> {
+  /** One piece of work between two turns of the event loop, however many requests have some. */
+  #inTurn<Result>(work: () => Result): Promise<Result> {
+    const result = this.#lastPiece.then(work);
+    this.#lastPiece = result.catch(() => undefined).then(() => new Promise(setImmediate));
+    return result;
+  }
+
+  async #refuseHuge(text: string, limit: number, signal?: AbortSignal): Promise<void> {
     if (text.length <= PIECE_CHARACTERS) return;
     let count = 0;
     for (let start = 0; start < text.length; start += PIECE_CHARACTERS) {
-      count += this.#vocabulary.tokenizeTemplate(text.slice(start, start + PIECE_CHARACTERS)).length;
-      await new Promise(setImmediate);
+      if (signal?.aborted === true) throw new CodedError("client_left", "The client left.");
+      const piece = text.slice(start, start + PIECE_CHARACTERS);
+      count += await this.#inTurn(() => this.#vocabulary.tokenizeTemplate(piece).length);
     }
     // Cutting words can add a token a piece; what is that close to the limit is counted exactly afterwards.
     const pieces = Math.ceil(text.length / PIECE_CHARACTERS);
@@ -106,10 +128,21 @@ export class PromptBuilder {
   }
 }
 
-function tooLong(tokens: number, limit: number): CodedError {
+function sizeOf({ messages }: Prompt): number {
+  return messages.reduce(
+    (sum, { content, toolCalls = [] }) =>
+      toolCalls.reduce(
+        (more, call) => more + call.arguments.length,
+        sum + content.length + MESSAGE_CHARACTERS * (1 + toolCalls.length),
+      ),
+    0,
+  );
+}
+
+function tooLong(tokens: number, limit: number, bound = ""): CodedError {
   return new CodedError(
     "context_length_exceeded",
-    `This model's maximum context length is ${limit} tokens. However, your messages resulted in ${tokens} tokens, ` +
+    `This model's maximum context length is ${limit} tokens. However, your messages resulted in ${bound}${tokens} tokens, ` +
       "which exceeds the available context size. Please reduce the length of the messages.",
     { param: "messages", details: { n_prompt_tokens: tokens, n_ctx: limit } },
   );

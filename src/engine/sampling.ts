@@ -8,6 +8,7 @@ import type { Vocabulary } from "./vocabulary.ts";
 const MASK_64 = (1n << 64n) - 1n;
 /** llama.cpp takes this seed for "draw one at random". Source: llama.cpp, include/llama.h, LLAMA_DEFAULT_SEED. */
 const RANDOM_SEED = 0xffff_ffff;
+const MOST_CANDIDATES = 0x7fff_ffff;
 
 /** A seed of 64 bits for a request that gave none. */
 export function randomSeed(): bigint {
@@ -78,7 +79,9 @@ export function toSamplerConfig(options: SamplingOptions, inputs: SamplerInputs)
 type PartialConfig = Partial<NativeSamplerConfig>;
 
 function toTruncation({ topK, topP, minP }: SamplingOptions): PartialConfig {
-  return { ...(topK > 0 && { topK }), ...(topP < 1 && { topP }), ...(minP > 0 && { minP }) };
+  // The addon cuts numbers to 32 bits; more candidates than any vocabulary has are all of them.
+  const limitsCandidates = topK > 0 && topK <= MOST_CANDIDATES;
+  return { ...(limitsCandidates && { topK }), ...(topP < 1 && { topP }), ...(minP > 0 && { minP }) };
 }
 
 function toXtc({ xtcProbability, xtcThreshold }: SamplingOptions): PartialConfig {
@@ -86,7 +89,7 @@ function toXtc({ xtcProbability, xtcThreshold }: SamplingOptions): PartialConfig
 }
 
 function toPenalties(options: SamplingOptions, { prompt, contextLength }: SamplerInputs): PartialConfig {
-  const window = options.repeatLastN < 0 ? contextLength : options.repeatLastN;
+  const window = toWindow(options.repeatLastN, contextLength);
   const isOff = options.repeatPenalty === 1 && options.presencePenalty === 0 && options.frequencyPenalty === 0;
   if (window === 0 || isOff) return {};
   return {
@@ -99,13 +102,18 @@ function toPenalties(options: SamplingOptions, { prompt, contextLength }: Sample
   };
 }
 
+/** Samplers reserve memory for the whole window, and no sequence holds more tokens than the context. */
+function toWindow(tokens: number, contextLength: number): number {
+  return tokens < 0 ? contextLength : Math.min(tokens, contextLength);
+}
+
 function toDry({ dry }: SamplingOptions, { contextLength }: SamplerInputs): PartialConfig {
   if (dry === undefined || dry.multiplier === 0 || dry.lastN === 0) return {};
   return {
     dryRepeatPenaltyStrength: dry.multiplier,
     dryRepeatPenaltyBase: dry.base,
-    dryRepeatPenaltyAllowedLength: dry.allowedLength,
-    dryRepeatPenaltyLastTokens: dry.lastN < 0 ? contextLength : dry.lastN,
+    dryRepeatPenaltyAllowedLength: toWindow(dry.allowedLength, contextLength),
+    dryRepeatPenaltyLastTokens: toWindow(dry.lastN, contextLength),
     dryRepeatPenaltySequenceBreakers: dry.sequenceBreakers,
   };
 }

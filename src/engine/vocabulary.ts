@@ -67,10 +67,11 @@ export class Vocabulary {
     let start = 0;
     for (const match of text.matchAll(pattern)) {
       const cut = match.index + String.fromCodePoint(match[0].codePointAt(0)!).length;
-      tokens.push(...this.#continue(text.slice(start, cut), start));
+      // One by one: a call takes no hundred thousand arguments.
+      for (const token of this.#continue(text.slice(start, cut), start)) tokens.push(token);
       start = cut;
     }
-    tokens.push(...this.#continue(text.slice(start), start));
+    for (const token of this.#continue(text.slice(start), start)) tokens.push(token);
     return tokens;
   }
 

@@ -4,17 +4,21 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { connect } from "node:net";
 
 import { CodedError } from "../domain/errors.ts";
+import { answerUnparsed } from "./unparsed.ts";
 
 export type Address = { readonly socket: string } | { readonly host: string; readonly port: number };
 
 /** Longer than the idle time of usual proxies, so that they and not this server close a connection. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** Errors: `port_in_use`. */
-export async function listen(app: RequestListener, address: Address): Promise<Server> {
+/** `corsOrigin` is for answers that the app has no part in. Errors: `port_in_use`. */
+export async function listen(app: RequestListener, address: Address, corsOrigin = "*"): Promise<Server> {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, app);
   // Without this, Node.js would ask for bodies that middleware/body.ts refuses.
   server.on("checkContinue", app);
+  // Other expectations are nobody's: they may be ignored (RFC 9110, 10.1.1).
+  server.on("checkExpectation", app);
+  answerUnparsed(server, corsOrigin);
   if ("socket" in address) {
     await removeStaleSocket(address.socket);
     server.listen(address.socket);

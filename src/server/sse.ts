@@ -9,12 +9,11 @@ export interface EventWriterOptions {
   readonly stallMs: number;
 }
 
-/** The headers keep proxies from holding events back. */
+/** The headers keep proxies from holding events back. `Connection` is Node.js's: a client may have asked to close. */
 const HEADERS = {
   "Content-Type": "text/event-stream; charset=utf-8",
   "Cache-Control": "no-cache, no-transform",
   "X-Accel-Buffering": "no",
-  Connection: "keep-alive",
 };
 const PING = ": ping\n\n";
 

@@ -36,7 +36,7 @@ export function jsonBody(limitBytes: number): RequestHandler {
       leaveUnread(req);
       throw error;
     }
-    if (req.headers.expect !== undefined) res.writeContinue();
+    if (req.headers.expect?.toLowerCase() === "100-continue") res.writeContinue();
     const bytes = await readBytes(req, limitBytes);
     req.body = parseJson(await decompressed(req, bytes, limitBytes));
     next();

@@ -5,15 +5,19 @@ import { CodedError } from "../../domain/errors.ts";
 /** Some gateways pass on the prefix that names this program, others strip it. */
 const PROGRAM_PREFIX = /^\/vm\/[0-9A-Za-z]+(?=\/|$)/;
 
+/** Clients that take this server for a proxy send whole URLs. Every server has to take them: RFC 9112, 3.2.2. */
+const ABSOLUTE_FORM = /^https?:\/\/[^/?]*/i;
+
 /** Makes one path of its spellings: no program prefix, no duplicate slashes, no trailing slash. */
 export const paths: RequestHandler = (req, _res, next) => {
-  const query = req.url.indexOf("?");
-  const path = query === -1 ? req.url : req.url.slice(0, query);
+  const target = req.url.replace(ABSOLUTE_FORM, "");
+  const query = target.indexOf("?");
+  const path = query === -1 ? target : target.slice(0, query);
   const plain = path
     .replaceAll(/\/{2,}/g, "/")
     .replace(PROGRAM_PREFIX, "")
     .replace(/\/$/, "");
-  req.url = (plain === "" ? "/" : plain) + (query === -1 ? "" : req.url.slice(query));
+  req.url = (plain === "" ? "/" : plain) + (query === -1 ? "" : target.slice(query));
   next();
 };
 

@@ -1,0 +1,229 @@
+/** The scheduler over a memory that is kept in plain arrays: what it believes of a sequence must be what it holds. */
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { test } from "node:test";
+
+import type { FinishReason } from "../../../src/domain/generation.ts";
+import { BATCH_TOKENS, Scheduler, type Job } from "../../../src/engine/batch.ts";
+import type { NativeContext, NativeSampler, Token } from "../../../src/engine/native.ts";
+
+const END = 0;
+
+/** Numbers that look random and always come in the same order. */
+function randomOf(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+/** The fake model's next token: it depends on everything before it. */
+function nextToken(tokens: readonly Token[]): Token {
+  let hash = 7;
+  for (const token of tokens) hash = (Math.imul(hash, 31) + token + 1) >>> 0;
+  return (hash >>> 8) % 40;
+}
+
+function answerTo(prompt: readonly Token[], limit: number): Token[] {
+  const tokens = [...prompt];
+  while (tokens.length < prompt.length + limit) {
+    const token = nextToken(tokens);
+    if (token === END) break;
+    tokens.push(token);
+  }
+  return tokens.slice(prompt.length);
+}
+
+class FakeContext implements NativeContext {
+  readonly batches: { sequence: number; tokens: number }[][] = [];
+  /** Thrown by the next decode. */
+  fault: Error | undefined;
+  decodeMs = 0;
+  readonly #sequences = new Map<number, Token[]>();
+  #batch: { sequence: number; tokens: Token[] }[] = [];
+  #rows: number[] = [];
+
+  init = async () => true;
+  dispose = async () => undefined;
+  initBatch(tokens: number): void {
+    assert.ok(tokens > 0 && tokens <= BATCH_TOKENS);
+    this.#batch = [];
+    this.#rows = [];
+  }
+  addToBatch(sequence: number, position: number, tokens: Uint32Array, withLogits: Uint32Array): Uint32Array {
+    const held = this.#held(sequence);
+    assert.equal(position, held.length, "a piece goes exactly behind what the sequence holds");
+    this.#batch.push({ sequence, tokens: [...tokens] });
+    if (withLogits.length === 0) return new Uint32Array(0);
+    assert.deepEqual([...withLogits], [tokens.length - 1]);
+    return Uint32Array.of(this.#rows.push(sequence) - 1);
+  }
+  async decodeBatch(): Promise<void> {
+    await (this.decodeMs > 0 ? sleep(this.decodeMs) : new Promise(setImmediate));
+    const { fault } = this;
+    this.fault = undefined;
+    if (fault !== undefined) throw fault;
+    for (const { sequence, tokens } of this.#batch) this.#held(sequence).push(...tokens);
+    this.batches.push(this.#batch.map(({ sequence, tokens }) => ({ sequence, tokens: tokens.length })));
+  }
+  async sampleToken(row: number): Promise<Token> {
+    await new Promise(setImmediate);
+    return nextToken(this.#held(this.#rows[row]!));
+  }
+  removeTokenCellsFromSequence(sequence: number, from: number): boolean {
+    this.#held(sequence).length = from;
+    return true;
+  }
+  disposeSequence(sequence: number): void {
+    this.#sequences.delete(sequence);
+  }
+  async copySequenceStateFromOtherSequence(target: number, source: number): Promise<number> {
+    await new Promise(setImmediate);
+    this.#sequences.set(target, [...this.#held(source)]);
+    return 0;
+  }
+  #held(sequence: number): Token[] {
+    const held = this.#sequences.get(sequence) ?? [];
+    this.#sequences.set(sequence, held);
+    return held;
+  }
+}
+
+interface Outcome {
+  readonly tokens: Token[];
+  reason?: FinishReason;
+  error?: unknown;
+  prompts: number;
+}
+
+function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {}) {
+  const outcome: Outcome = { tokens: [], prompts: 0 };
+  let settle: () => void = () => undefined;
+  const settled = new Promise<void>((resolve) => (settle = resolve));
+  const job: Job = {
+    prompt,
+    limit,
+    isFurtherChoice: false,
+    createSampler: (): NativeSampler => ({ applyConfig: () => undefined, dispose: () => undefined }),
+    onStart: () => undefined,
+    onPrompt: () => (outcome.prompts += 1),
+    onToken: (token) => outcome.tokens.push(token) > 0,
+    onEnd: (reason) => {
+      outcome.reason = reason;
+      settle();
+    },
+    onError: (error) => {
+      outcome.error = error;
+      settle();
+    },
+    ...over,
+  };
+  return { job, outcome, settled };
+}
+
+function schedulerOf(slots = 4, contextLength = 400) {
+  const context = new FakeContext();
+  return {
+    context,
+    scheduler: new Scheduler({ context, slots, contextLength, isEndToken: (token) => token === END }),
+  };
+}
+
+const range = (from: number, count: number) => Array.from({ length: count }, (_, index) => (from + index) % 997);
+
+for (const slots of [1, 3, 64]) {
+  test(`whatever leaves, stops and fails, an answer depends on its prompt only (${slots} slots)`, async () => {
+    const { context, scheduler } = schedulerOf(slots);
+    const random = randomOf(slots);
+    const shared = range(3, 80);
+    await Promise.all(
+      Array.from({ length: 250 }, async (_, index) => {
+        for (let pause = random(60); pause > 0; pause--) await new Promise(setImmediate);
+        const prompt = [...shared.slice(0, random(81)), ...range(random(5), 1 + random(150))];
+        const limit = random(40);
+        const stopAt = random(3) === 0 ? random(10) + 1 : Infinity;
+        const { job, outcome, settled } = jobOf(prompt, limit);
+        const listening = { ...job, onToken: (token: Token) => outcome.tokens.push(token) < stopAt };
+        scheduler.add(listening);
+        if (index % 50 === 49) context.fault = new Error("decode failed");
+        if (random(4) === 0) {
+          for (let pause = random(40); pause > 0; pause--) await new Promise(setImmediate);
+          scheduler.cancel(listening);
+        } else await settled;
+        const expected = answerTo(prompt, limit);
+        assert.deepEqual(outcome.tokens, expected.slice(0, Math.min(outcome.tokens.length, stopAt)));
+        if (outcome.reason === undefined) return;
+        assert.equal(outcome.prompts, 1);
+        assert.equal(outcome.tokens.length, Math.min(expected.length, stopAt));
+        const isCut = expected.length === limit && stopAt > limit;
+        assert.equal(outcome.reason, isCut ? "length" : "stop");
+      }),
+    );
+    await sleep(20);
+    assert.ok(scheduler.slots.every(({ busy }) => !busy));
+    assert.equal(scheduler.waiting, 0);
+    await scheduler.close();
+  });
+}
+
+test("no tokens wanted: the prompt is evaluated, none is given", async () => {
+  const { scheduler } = schedulerOf();
+  const { job, outcome, settled } = jobOf(range(1, 50), 0);
+  scheduler.add(job);
+  await settled;
+  assert.deepEqual([outcome.tokens, outcome.reason, outcome.prompts], [[], "length", 1]);
+  assert.equal(scheduler.slots[0]?.cachedTokens, 50);
+  await scheduler.close();
+});
+
+test("a job whose sampler cannot be made fails alone", async () => {
+  const { scheduler } = schedulerOf();
+  const good = jobOf(range(1, 50), 5);
+  const bad = jobOf(range(1, 50), 5, {
+    createSampler: () => {
+      throw new Error("no sampler");
+    },
+  });
+  scheduler.add(good.job);
+  scheduler.add(bad.job);
+  await Promise.all([good.settled, bad.settled]);
+  assert.match(String(bad.outcome.error), /no sampler/);
+  assert.equal(good.outcome.error, undefined);
+  await scheduler.close();
+});
+
+test("a job that comes after close is refused, not forgotten", async () => {
+  const { scheduler } = schedulerOf();
+  await scheduler.close();
+  const { job, outcome, settled } = jobOf(range(1, 50), 5);
+  scheduler.add(job);
+  await settled;
+  assert.equal((outcome.error as { code?: string }).code, "shutting_down");
+});
+
+test("further choices of a running request do not fill the queue", () => {
+  const { scheduler } = schedulerOf(1);
+  for (const _ of ["runs", "waits"]) scheduler.add(jobOf(range(1, 5), 5).job);
+  for (let choice = 0; choice < 100; choice++) scheduler.add(jobOf(range(1, 5), 5, { isFurtherChoice: true }).job);
+  assert.equal(scheduler.waiting, 1);
+});
+
+test("a short prompt does not wait for a long one, and the long one gets its half", async () => {
+  const { context, scheduler } = schedulerOf(2, 5000);
+  context.decodeMs = 2;
+  const long = jobOf(range(1, 4000), 1);
+  const short = jobOf(range(500, 40), 1);
+  scheduler.add(long.job);
+  scheduler.add(short.job);
+  await short.settled;
+  assert.equal(long.outcome.reason, undefined);
+  assert.ok(context.batches.length <= 3, `${context.batches.length} batches`);
+  for (const batch of context.batches) {
+    const all = batch.reduce((sum, { tokens }) => sum + tokens, 0);
+    const own = batch.find(({ sequence }) => sequence === 0)!.tokens;
+    assert.ok(own * 2 >= all, `${own} of ${all}`);
+  }
+  await long.settled;
+  await scheduler.close();
+});
