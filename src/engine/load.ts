@@ -52,8 +52,8 @@ class LlamaEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #closing = new AbortController();
   #loaded: Loaded | undefined;
-  /** Requests between acceptance and their place in the scheduler's queue. */
-  #preparing = 0;
+  /** Prompts of requests between acceptance and their place in the scheduler's queue. */
+  readonly #preparing = new Set<Promise<unknown>>();
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -72,22 +72,23 @@ class LlamaEngine implements Engine {
 
   async generate(request: GenerateRequest, signal: AbortSignal): Promise<Generation> {
     const loaded = this.#require();
-    if (loaded.scheduler.waiting + this.#preparing >= this.#options.queueLength + this.#freeSlots(loaded)) {
+    if (loaded.scheduler.waiting + this.#preparing.size >= this.#options.queueLength + this.#freeSlots(loaded)) {
       throw new CodedError(
         "rate_limit_exceeded",
         `All ${this.#options.slots} slots are busy and ${this.#options.queueLength} requests wait already. Try again later.`,
       );
     }
-    this.#preparing += 1;
+    const isOver = () => signal.aborted || this.#closing.signal.aborted;
+    const building = loaded.prompts.build(request.prompt, loaded.contextLength, isOver);
+    this.#preparing.add(building);
     try {
-      const prompt = await loaded.prompts.build(request.prompt, loaded.contextLength, signal);
-      return startGeneration(loaded, request, prompt, signal);
+      return startGeneration(loaded, request, await building, signal);
     } catch (error) {
-      // The model may be gone by now, and then every fault is that.
+      // While the engine closes, every fault is that.
       this.#require();
       throw error;
     } finally {
-      this.#preparing -= 1;
+      this.#preparing.delete(building);
     }
   }
 
@@ -102,6 +103,8 @@ class LlamaEngine implements Engine {
     const loaded = this.#loaded;
     if (loaded === undefined) return;
     this.#loaded = undefined;
+    // Nothing may touch the model once it is disposed of: llama.cpp would crash.
+    await Promise.allSettled(this.#preparing);
     await loaded.scheduler.close();
     await loaded.context.dispose();
     await loaded.model.dispose();

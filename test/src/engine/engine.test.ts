@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import type { Engine } from "../../../src/domain/engine.ts";
 import type { GenerateRequest, GenerationStep, SamplingOptions } from "../../../src/domain/generation.ts";
 import { startEngine, type EngineOptions } from "../../../src/engine/load.ts";
+import { whenIdle } from "../../support/api-fuzz.ts";
 import { chatRequest, creative, demoModelPath, greedy, requestOf, transcripts } from "../../support/demo-model.ts";
 
 const options: EngineOptions = {
@@ -270,6 +271,64 @@ describe("engine, demo model", () => {
     );
   });
 
+  for (const choices of [1, 5]) {
+    for (const phase of ["queued", "prompt", "generating"] as const) {
+      test(`a client that leaves while ${phase} leaves nothing behind (n=${choices})`, async () => {
+        const others = new AbortController();
+        const endless = { maxTokens: 1500, sampling: { ...creative, temperature: 2 } };
+        if (phase === "queued") {
+          setMaxListeners(0, others.signal);
+          const busy = chatRequest(story, { ...endless, choices: 128 });
+          for (let slot = 0; slot < 4; slot++) await engine.generate(busy, others.signal);
+        }
+        const leaving = new AbortController();
+        const filler = phase === "prompt" ? `${choices} owls ${"and an owl ".repeat(250)}` : story;
+        const { steps } = await engine.generate(chatRequest(filler, { ...endless, choices }), leaving.signal);
+        const iterator = steps[Symbol.asyncIterator]();
+        if (phase === "generating") for (let seen = 0; seen < 20; seen++) await iterator.next();
+        if (phase === "queued") while (engine.status().queued > 1) await new Promise(setImmediate);
+        leaving.abort();
+        others.abort();
+        assert.equal(engine.status().queued, 0);
+        await assert.rejects(
+          async () => {
+            for (;;) if ((await iterator.next()).done === true) return;
+          },
+          { code: "client_left" },
+        );
+        await whenIdle(engine);
+      });
+    }
+  }
+
+  test("one request of many choices leaves the queue to others", async () => {
+    const leaving = new AbortController();
+    const many = chatRequest(story, { choices: 128, maxTokens: 200, sampling: { ...creative, temperature: 2 } });
+    const { steps } = await engine.generate(many, leaving.signal);
+    for await (const step of steps) if (step.type === "text") break;
+    assert.equal(engine.status().queued, 0);
+    assert.equal(textOf(await collect(engine, chatRequest("Say this is a test"))), "This is a test.");
+    leaving.abort();
+    await whenIdle(engine);
+  });
+
+  test("no tokens wanted, none given: the prompt is evaluated", async () => {
+    const steps = await collect(engine, chatRequest("Say the sea is calm", { maxTokens: 0, choices: 2 }));
+    assert.deepEqual(
+      steps.map(({ type }) => type),
+      ["started", "finish", "finish", "done"],
+    );
+    assert.equal(doneOf(steps).usage.completionTokens, 0);
+    assert.equal(finishOf(steps, 1), "length");
+  });
+
+  test("more messages than the context has tokens are refused at once", async () => {
+    const messages = Array.from({ length: 10_000 }, () => ({ role: "user", content: "a" }) as const);
+    const startedAt = performance.now();
+    await assert.rejects(engine.generate(chatRequest(messages), never), { code: "context_length_exceeded" });
+    assert.ok(performance.now() - startedAt < 200);
+  });
+
   test("leaving the loop frees the slot too", async () => {
     const { steps } = await engine.generate(chatRequest(story, { maxTokens: 1500 }), never);
     for await (const step of steps) if (step.type === "text") break;
@@ -304,6 +363,43 @@ test("a context longer than the model was trained for is refused", async () => {
   const engine = startEngine({ ...options, contextLength: 1_000_000 });
   await assert.rejects(engine.ready, { code: "config_invalid" });
 });
+
+test("close while a prompt is prepared refuses it with shutting_down", async () => {
+  const engine = startEngine(options);
+  await engine.ready;
+  const refused = assert.rejects(engine.generate(chatRequest("word ".repeat(400_000)), never), {
+    code: "shutting_down",
+  });
+  await engine.close();
+  await refused;
+});
+
+for (const [slots, contextLength] of [
+  [1, 300],
+  [64, 257],
+  [3, 2048],
+] as const) {
+  test(`${slots} slots of ${contextLength} tokens, no multiple of what llama.cpp wants, are filled to the last`, async () => {
+    const engine = startEngine({ ...options, slots, contextLength, queueLength: 100 });
+    await engine.ready;
+    const filler = "The cat sat on the mat. ".repeat(Math.floor(contextLength / 9.6) - 3);
+    const filling = chatRequest(filler, { maxTokens: undefined, sampling: { ...creative, temperature: 2 } });
+    const all = await Promise.all(
+      Array.from({ length: slots + 8 }, (_, seed) =>
+        collect(engine, { ...filling, sampling: { ...filling.sampling, seed: BigInt(seed) } }),
+      ),
+    );
+    let full = 0;
+    for (const steps of all) {
+      if (finishOf(steps) !== "length") continue;
+      const { usage } = doneOf(steps);
+      assert.equal(usage.promptTokens + usage.completionTokens, contextLength);
+      full += 1;
+    }
+    assert.ok(full > 0);
+    await engine.close();
+  });
+}
 
 test("close ends running generations with shutting_down", async () => {
   const engine = startEngine(options);
