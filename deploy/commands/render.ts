@@ -22,18 +22,20 @@ export function renderEvent(event: CommandEvent, color: boolean): string {
     case "model":
       return `${renderModel(event)}\n`;
     case "stopped":
-      return "  stopped\n";
+      // The terminal has written ^C where this would begin.
+      return "\n  stopped\n";
     default:
       return renderError(event, paint);
   }
 }
 
 function renderStage(event: StageEvent, paint: Paint): string {
-  const hash = event.itemHash ?? event.fileHash ?? event.sha256;
+  // Of the bytes where there are some: anybody can compute it again, while each STORE message has a hash of its own.
+  const hash = event.sha256 ?? event.itemHash;
   const cells = [
     event.stage.padEnd(STAGE_WIDTH),
     paint(event.outcome === "cached" ? "dim" : "green", event.outcome.padEnd(OUTCOME_WIDTH)),
-    ...(hash === undefined ? [] : [toSizeCell(event.bytes), paint("dim", `${shortHash(hash)}…`)]),
+    ...(hash === undefined ? [] : [toSizeCell(event.bytes), paint("dim", `${hash.slice(0, HASH_LETTERS)}…`)]),
     ...(event.detail === undefined ? [] : [event.detail]),
     ...(event.model === undefined ? [] : [event.model]),
     ...(event.tokensPerSecond === undefined ? [] : [`${formatRate(event.tokensPerSecond)} tokens/s`]),
@@ -54,7 +56,8 @@ function renderReady(event: ReadyEvent, paint: Paint): string {
     `    base URL  ${baseUrl}`,
     `    ${curl}`,
   ]);
-  return `${[...models, "", `  All models: ${event.index}`, `  ${paint("dim", "Ctrl-C ends it.")}`].join("\n")}\n`;
+  const end = event.stays ? ["", `  All models: ${event.index}`, `  ${paint("dim", "Ctrl-C ends it.")}`] : [];
+  return `${[...models, ...end].join("\n")}\n`;
 }
 
 function renderModel({ id, bytes, contextLength, licence, source }: CatalogueEvent): string {
@@ -88,9 +91,4 @@ export function formatDuration(ms: number): string {
 
 function formatRate(perSecond: number): string {
   return perSecond < 10 ? perSecond.toFixed(1) : String(Math.round(perSecond));
-}
-
-/** CIDs all begin alike, so their end is shown. */
-function shortHash(hash: string): string {
-  return /^Qm|^baf/.test(hash) ? hash.slice(-HASH_LETTERS) : hash.slice(0, HASH_LETTERS);
 }

@@ -50,7 +50,7 @@ export interface LocalNode {
 // More than clients and proxies keep theirs: the side that reuses a connection should be the one that closes it.
 const KEEP_ALIVE_MS = 125_000;
 
-/** A CCN and a CRN on one loopback port. Errors: `port_in_use`; those of `createCcn`. */
+/** A CCN and a CRN on one loopback port. Errors: `port_in_use`, `config_invalid`; those of `createCcn`. */
 export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
   const { dataDir, host = "127.0.0.1", port, backend, log } = options;
   let url = "";
@@ -127,17 +127,14 @@ async function listen(server: Server, port: number, host: string): Promise<void>
   });
 }
 
-function listenError(cause: unknown, host: string, port: number): unknown {
+function listenError(cause: unknown, host: string, port: number): CodedError {
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === "EADDRINUSE") {
-    const message = `Port ${port} of ${host} is in use: stop what listens there, or choose another with --port.`;
+    const message = `port ${port} of ${host} is in use: stop what listens there, or choose another with --port`;
     return new CodedError("port_in_use", message, { cause });
   }
-  if (code === "EACCES" || code === "EADDRNOTAVAIL") {
-    const message = `Cannot listen on port ${port} of ${host} (${code}): choose another with --port or --host.`;
-    return new CodedError("config_invalid", message, { cause });
-  }
-  return cause;
+  const message = `cannot listen on port ${port} of ${host} (${code ?? "unknown"}): choose another with --port or --host`;
+  return new CodedError("config_invalid", message, { cause });
 }
 
 function baseUrlOf(host: string, port: number): string {

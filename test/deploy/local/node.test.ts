@@ -53,7 +53,14 @@ test("a port in use is an error that says what to do", async (t) => {
   const port = Number(new URL(node.url).port);
   await assert.rejects(startPrograms(t, { port }), {
     code: "port_in_use",
-    message: `Port ${port} of 127.0.0.1 is in use: stop what listens there, or choose another with --port.`,
+    message: `port ${port} of 127.0.0.1 is in use: stop what listens there, or choose another with --port`,
+  });
+});
+
+test("a host that is none of this machine's is told, with the option to change", async (t) => {
+  await assert.rejects(startPrograms(t, { host: "no such host" }), {
+    code: "config_invalid",
+    message: /^cannot listen on port \d+ of no such host \(\w+\): choose another with --port or --host$/,
   });
 });
 
