@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
@@ -50,6 +50,11 @@ export interface LocalNode {
 // More than clients and proxies keep theirs: the side that reuses a connection should be the one that closes it.
 const KEEP_ALIVE_MS = 125_000;
 
+/** Since Node 24.9: whether a request that asks for an upgrade gets one, or is an ordinary request. */
+interface UpgradeOption {
+  readonly shouldUpgradeCallback: (request: IncomingMessage) => boolean;
+}
+
 /** A CCN and a CRN on one loopback port. Errors: `port_in_use`, `config_invalid`; those of `createCcn`. */
 export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
   const { dataDir, host = "127.0.0.1", port, backend, log } = options;
@@ -67,10 +72,16 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     log,
   });
 
-  // A large upload may take longer than the 5 min that Node gives a request.
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, (request, response) => {
+  const serverOptions: ServerOptions & UpgradeOption = {
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // A large upload may take longer than the 5 min that Node gives a request.
+    requestTimeout: 0,
+    shouldUpgradeCallback: isForCcn,
+  };
+  const server = createServer(serverOptions, (request, response) => {
     (isForCcn(request) ? ccn : supervisor).listener(request, response);
   });
+  // Only versions of Node that do not know the callback hand over requests that are not for the CCN.
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (isForCcn(request)) ccn.upgrade(request, socket, head);
     else server.emit("connection", withoutUpgrade(request, socket, head));
