@@ -38,10 +38,15 @@ function renderStage(event: StageEvent, paint: Paint): string {
     ...(hash === undefined ? [] : [toSizeCell(event.bytes), paint("dim", `${hash.slice(0, HASH_LETTERS)}…`)]),
     ...(event.detail === undefined ? [] : [event.detail]),
     ...(event.model === undefined ? [] : [event.model]),
-    ...(event.tokensPerSecond === undefined ? [] : [`${formatRate(event.tokensPerSecond)} tokens/s`]),
-    ...(event.ms === undefined ? [] : [paint("dim", formatDuration(event.ms))]),
+    ...toPace(event).map((pace) => paint("dim", pace)),
   ];
   return `  ${cells.join("  ")}`;
+}
+
+/** Of an answer, the rate says more than the time, which is mostly that of the start. */
+function toPace({ tokensPerSecond, ms }: StageEvent): readonly string[] {
+  if (tokensPerSecond !== undefined) return [`${formatRate(tokensPerSecond)} tokens/s`];
+  return ms === undefined ? [] : [formatDuration(ms)];
 }
 
 /** Messages have no size worth knowing, but their hashes stand below those of files. */

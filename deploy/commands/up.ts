@@ -14,7 +14,7 @@ import type { Output } from "./output.ts";
 import type { LocalModel, ModelRequest, NodeRequest } from "./parts.ts";
 
 const DEMO_MODEL = "aleph-tiny-chat";
-const SHOWN_LETTERS = 60;
+const SHOWN_LETTERS = 40;
 
 const OPTIONS = {
   port: {
