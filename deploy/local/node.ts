@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import type { Backend } from "./backends/backend.ts";
-import type { ProgramStatus } from "./own-pages.ts";
+import type { ProgramStatus } from "./index-page.ts";
 import type { NodeLog } from "./program-pool.ts";
 import type { CheckStrict } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
