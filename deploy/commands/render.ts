@@ -66,7 +66,7 @@ function renderReady(event: ReadyEvent, paint: Paint): string {
 }
 
 function renderModel({ id, bytes, contextLength, licence, source }: CatalogueEvent): string {
-  return `  ${id.padEnd(32)}  ${formatBytes(bytes).padStart(BYTES_WIDTH)}  ${String(contextLength).padStart(7)} tokens  ${licence.padEnd(12)}  ${source}`;
+  return `  ${id.padEnd(24)}  ${formatBytes(bytes).padStart(BYTES_WIDTH)}  ${String(contextLength).padStart(7)} tokens  ${licence.padEnd(12)}  ${source}`;
 }
 
 function renderError({ message }: ErrorEvent, paint: Paint): string {
