@@ -25,6 +25,7 @@ export interface ResourceWishes {
   /** Tokens of one slot. */
   readonly contextLength?: number | undefined;
   readonly slots?: number | undefined;
+  readonly memoryMiB?: number | undefined;
 }
 
 export interface ProposedResources {
@@ -47,7 +48,7 @@ type ModelShape = Pick<
 >;
 
 /**
- * memory = model file + slots × context length × KV bytes per token + 512 MiB, rounded up to 256 MiB.
+ * memory = model file + slots × context length × KV bytes per token + 512 MiB, rounded up to 256 MiB; or as wished.
  * vCPUs  = one for each started 500 million weights, at most 4, and at least as many as the memory pays for anyway
  *          (one for each started 2048 MiB), raised to the next published size.
  * Errors: `usage` on a wish that the model cannot fulfil.
@@ -65,8 +66,13 @@ export function proposeResources(model: ModelShape, wishes: ResourceWishes = {})
   checkWhole("number of slots", slots, MAX_SLOTS, "slots");
 
   const kvBytes = slots * contextLength * kvBytesPerToken(model);
-  const neededMiB = (model.requiredFileBytes + kvBytes) / MIB + HEADROOM_MIB;
-  const memoryMiB = roundUp(neededMiB, MEMORY_STEP_MIB);
+  const neededMiB = Math.ceil((model.requiredFileBytes + kvBytes) / MIB + HEADROOM_MIB);
+  if (wishes.memoryMiB !== undefined && wishes.memoryMiB < neededMiB) {
+    const needed = `the model takes ${neededMiB} MiB with ${slots} × ${contextLength} tokens`;
+    const message = `${wishes.memoryMiB} MiB of memory are too few: ${needed}; give more, or ask for fewer or shorter slots`;
+    throw new CodedError("usage", message);
+  }
+  const memoryMiB = wishes.memoryMiB ?? roundUp(neededMiB, MEMORY_STEP_MIB);
 
   const forSpeed = Math.min(MAX_PROPOSED_FOR_SPEED, Math.ceil(model.parameterCount / PARAMETERS_OF_ONE_VCPU));
   const units = Math.max(1, forSpeed, Math.ceil(memoryMiB / MIB_OF_ONE_UNIT));
@@ -86,5 +92,5 @@ export function kvBytesPerToken(model: ModelShape): number {
 
 function checkWhole(what: string, value: number, most: number, unit: string): void {
   if (Number.isInteger(value) && value >= 1 && value <= most) return;
-  throw new CodedError("usage", `the ${what} is ${value}; it must be a whole number from 1 to the ${most} ${unit}.`);
+  throw new CodedError("usage", `the ${what} is ${value}; it must be a whole number from 1 to the ${most} ${unit}`);
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 
 import { CodedError } from "../../src/domain/errors.ts";
+import { closest } from "../catalogue/suggestion.ts";
 import type { Output } from "./output.ts";
 import type { Parts } from "./parts.ts";
 
@@ -83,10 +84,22 @@ function parseStrictly(table: OptionTable, args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    // Node's first sentence is clear; the rest advises about `--` and tells nothing new.
-    const [first = "the arguments cannot be read"] = (error as Error).message.split(/\.\s|\n/);
-    throw new CodedError("usage", first.replace(/\.$/, ""), { cause: error });
+    throw new CodedError("usage", usageMessage((error as Error).message, Object.keys(table)), { cause: error });
   }
+}
+
+/** Node's first sentence, with better words for the two mistakes that people make; the rest advises about `--`. */
+function usageMessage(said: string, names: readonly string[]): string {
+  const [, unknown] = /^Unknown option '(-[^']*)'/.exec(said) ?? [];
+  if (unknown !== undefined) {
+    const meant = closest(unknown.replace(/^-+/, ""), names);
+    return `there is no option ${unknown}; ${meant === undefined ? "--help lists them" : `did you mean --${meant}?`}`;
+  }
+  const [, incomplete] =
+    /^Option '(?:-\w, )?(--[\w-]+)(?: <value>)?' argument (?:missing|is ambiguous)/.exec(said) ?? [];
+  if (incomplete !== undefined) return `${incomplete} needs a value`;
+  const [first = "the arguments cannot be read"] = said.split(/\.\s|\n/);
+  return first.replace(/\.$/, "");
 }
 
 function readValue(name: string, spec: OptionSpec, given: string | boolean | undefined) {

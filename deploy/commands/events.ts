@@ -50,6 +50,8 @@ export interface ReadyEvent {
   readonly models: readonly ReadyModel[];
   /** The node's page that lists them. */
   readonly index: string;
+  /** False when the command ends right away: `--check`. */
+  readonly stays: boolean;
   readonly ms: number;
 }
 

@@ -20,6 +20,9 @@ export function helpForAll(commands: readonly Command[]): string {
     "Environment, also read from a .env file in the working directory:",
     ...columns([
       ["PINFERENCE_DATA_DIR", "where models, keys and the local node's files are kept"],
+      ["ALEPH_PRIVATE_KEY", "the key that signs, instead of a throwaway one"],
+      ["HF_TOKEN", "an account of the Hugging Face hub, for models that ask for one"],
+      ["HF_ENDPOINT", "a mirror of the hub"],
       ["PINFERENCE_DEBUG", "1 shows stack traces"],
       ["NO_COLOR", "no colours"],
     ]),

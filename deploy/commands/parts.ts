@@ -26,6 +26,8 @@ export interface ModelRequest {
   readonly directory: string;
   readonly contextLength: number | undefined;
   readonly slots: number;
+  /** Of the program; undefined for what the model needs. */
+  readonly memoryMiB: number | undefined;
 }
 
 export interface CatalogueLine {

@@ -1,4 +1,5 @@
 /** A progress bar for a terminal; for a log, a line now and then. */
+import { formatBytes } from "./render.ts";
 
 export interface Progress {
   readonly doneBytes: number;
@@ -79,7 +80,7 @@ export function createProgressBar(
 
 /** One line of at most `columns` characters. Narrow terminals lose the bar first, then the rate, then the sizes. */
 export function renderProgress(label: string, progress: Progress, columns: number): string {
-  const sizes = `${mebibytes(progress.doneBytes)} of ${mebibytes(progress.totalBytes)}`;
+  const sizes = `${formatBytes(progress.doneBytes)} of ${formatBytes(progress.totalBytes)}`;
   const rest = [sizes, rate(progress), timeLeft(progress)].filter((part) => part !== "");
   const variants = [
     [label, bar(progress), percent(progress), ...rest],
@@ -94,7 +95,7 @@ export function renderProgress(label: string, progress: Progress, columns: numbe
 
 /** For logs: without a bar, as wide as it gets. */
 export function renderProgressLine(label: string, progress: Progress): string {
-  const sizes = `${mebibytes(progress.doneBytes)} of ${mebibytes(progress.totalBytes)}`;
+  const sizes = `${formatBytes(progress.doneBytes)} of ${formatBytes(progress.totalBytes)}`;
   const parts = [percent(progress).trim(), sizes, rate(progress), timeLeft(progress)];
   return `${label}: ${parts.filter((part) => part !== "").join(", ")}`;
 }
@@ -113,14 +114,8 @@ function bar(progress: Progress): string {
   return `[${"#".repeat(filled)}${".".repeat(BAR_COLUMNS - filled)}]`;
 }
 
-function mebibytes(bytes: number): string {
-  return bytes >= 1024 ** 3 ? `${(bytes / 1024 ** 3).toFixed(2)} GiB` : `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
-}
-
 function rate({ bytesPerSecond }: Progress): string {
-  if (bytesPerSecond === undefined || bytesPerSecond <= 0) return "";
-  const inKiB = bytesPerSecond / 1024;
-  return inKiB < 1000 ? `${Math.round(inKiB)} KiB/s` : `${(inKiB / 1024).toFixed(1)} MiB/s`;
+  return bytesPerSecond === undefined || bytesPerSecond <= 0 ? "" : `${formatBytes(Math.round(bytesPerSecond))}/s`;
 }
 
 function timeLeft({ secondsLeft }: Progress): string {

@@ -22,24 +22,31 @@ export function renderEvent(event: CommandEvent, color: boolean): string {
     case "model":
       return `${renderModel(event)}\n`;
     case "stopped":
-      return "  stopped\n";
+      // The terminal has written ^C where this would begin.
+      return "\n  stopped\n";
     default:
       return renderError(event, paint);
   }
 }
 
 function renderStage(event: StageEvent, paint: Paint): string {
-  const hash = event.itemHash ?? event.fileHash ?? event.sha256;
+  // Of the bytes where there are some: anybody can compute it again, while each STORE message has a hash of its own.
+  const hash = event.sha256 ?? event.itemHash;
   const cells = [
     event.stage.padEnd(STAGE_WIDTH),
     paint(event.outcome === "cached" ? "dim" : "green", event.outcome.padEnd(OUTCOME_WIDTH)),
-    ...(hash === undefined ? [] : [toSizeCell(event.bytes), paint("dim", `${shortHash(hash)}…`)]),
+    ...(hash === undefined ? [] : [toSizeCell(event.bytes), paint("dim", `${hash.slice(0, HASH_LETTERS)}…`)]),
     ...(event.detail === undefined ? [] : [event.detail]),
     ...(event.model === undefined ? [] : [event.model]),
-    ...(event.tokensPerSecond === undefined ? [] : [`${formatRate(event.tokensPerSecond)} tokens/s`]),
-    ...(event.ms === undefined ? [] : [paint("dim", formatDuration(event.ms))]),
+    ...toPace(event).map((pace) => paint("dim", pace)),
   ];
   return `  ${cells.join("  ")}`;
+}
+
+/** Of an answer, the rate says more than the time, which is mostly that of the start. */
+function toPace({ tokensPerSecond, ms }: StageEvent): readonly string[] {
+  if (tokensPerSecond !== undefined) return [`${formatRate(tokensPerSecond)} tokens/s`];
+  return ms === undefined ? [] : [formatDuration(ms)];
 }
 
 /** Messages have no size worth knowing, but their hashes stand below those of files. */
@@ -54,11 +61,12 @@ function renderReady(event: ReadyEvent, paint: Paint): string {
     `    base URL  ${baseUrl}`,
     `    ${curl}`,
   ]);
-  return `${[...models, "", `  All models: ${event.index}`, `  ${paint("dim", "Ctrl-C ends it.")}`].join("\n")}\n`;
+  const end = event.stays ? ["", `  All models: ${event.index}`, `  ${paint("dim", "Ctrl-C ends it.")}`] : [];
+  return `${[...models, ...end].join("\n")}\n`;
 }
 
 function renderModel({ id, bytes, contextLength, licence, source }: CatalogueEvent): string {
-  return `  ${id.padEnd(32)}  ${formatBytes(bytes).padStart(BYTES_WIDTH)}  ${String(contextLength).padStart(7)} tokens  ${licence.padEnd(12)}  ${source}`;
+  return `  ${id.padEnd(24)}  ${formatBytes(bytes).padStart(BYTES_WIDTH)}  ${String(contextLength).padStart(7)} tokens  ${licence.padEnd(12)}  ${source}`;
 }
 
 function renderError({ message }: ErrorEvent, paint: Paint): string {
@@ -88,9 +96,4 @@ export function formatDuration(ms: number): string {
 
 function formatRate(perSecond: number): string {
   return perSecond < 10 ? perSecond.toFixed(1) : String(Math.round(perSecond));
-}
-
-/** CIDs all begin alike, so their end is shown. */
-function shortHash(hash: string): string {
-  return /^Qm|^baf/.test(hash) ? hash.slice(-HASH_LETTERS) : hash.slice(0, HASH_LETTERS);
 }

@@ -11,10 +11,10 @@ import { command, type ValuesOf } from "./command.ts";
 import type { ReadyModel } from "./events.ts";
 import type { ProgramSpec } from "../network/network.ts";
 import type { Output } from "./output.ts";
-import type { LocalModel, NodeRequest } from "./parts.ts";
+import type { LocalModel, ModelRequest, NodeRequest } from "./parts.ts";
 
 const DEMO_MODEL = "aleph-tiny-chat";
-const SHOWN_LETTERS = 60;
+const SHOWN_LETTERS = 40;
 
 const OPTIONS = {
   port: {
@@ -102,8 +102,7 @@ export const up = command({
 
       const models: LocalModel[] = [];
       for (const reference of references.length === 0 ? [DEMO_MODEL] : new Set(references)) {
-        const request = { directory: directory.models, contextLength: options["context-length"], slots: options.slots };
-        models.push(await parts.findModel(reference, request, out, signal));
+        models.push(await parts.findModel(reference, modelRequest(options, directory.models), out, signal));
       }
 
       const index = await openArtefactIndex(directory.path, note);
@@ -121,7 +120,8 @@ export const up = command({
 
       for (const { model, baseUrl } of programs) await showFirstAnswer(baseUrl, model, out, signal);
       const page = `${node.url}/`;
-      out.emit({ event: "ready", models: programs, index: page, ms: performance.now() - startedAt });
+      const ms = performance.now() - startedAt;
+      out.emit({ event: "ready", models: programs, index: page, stays: !options.check, ms });
       if (options.check) return;
       if (options.open) parts.openBrowser(page);
       await untilAborted(signal);
@@ -146,10 +146,19 @@ function nodeRequest(options: UpOptions, directory: string, operator: string): N
   };
 }
 
+function modelRequest(options: UpOptions, directory: string): ModelRequest {
+  return {
+    directory,
+    contextLength: options["context-length"],
+    slots: options.slots,
+    memoryMiB: options.memory,
+  };
+}
+
 function programResources(options: UpOptions, { resources }: LocalModel): ProgramSpec["resources"] {
   return {
     vcpus: options.vcpus ?? resources.vcpus,
-    memoryMiB: options.memory ?? resources.memoryMiB,
+    memoryMiB: resources.memoryMiB,
     seconds: options.seconds,
   };
 }

@@ -1,10 +1,10 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import type { Backend } from "./backends/backend.ts";
-import type { ProgramStatus } from "./own-pages.ts";
+import type { ProgramStatus } from "./index-page.ts";
 import type { NodeLog } from "./program-pool.ts";
 import type { CheckStrict, Owners } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
@@ -54,7 +54,16 @@ export interface LocalNode {
 // More than clients and proxies keep theirs: the side that reuses a connection should be the one that closes it.
 const KEEP_ALIVE_MS = 125_000;
 
-/** A CCN and a CRN on one loopback port. Errors: `port_in_use`; those of `createCcn`. */
+/** Since Node 24.9: whether a request that asks for an upgrade gets one, or is an ordinary request. */
+interface UpgradeOption {
+  readonly shouldUpgradeCallback: (request: IncomingMessage) => boolean;
+}
+
+function isWebSocket({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === "websocket";
+}
+
+/** A CCN and a CRN on one loopback port. Errors: `port_in_use`, `config_invalid`; those of `createCcn`. */
 export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
   const { dataDir, host = "127.0.0.1", port, backend, log } = options;
   let url = "";
@@ -76,14 +85,24 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
   const foreignTo = ({ url: target = "/", headers }: IncomingMessage): string | undefined =>
     isLoopback(host) ? foreignVisitor(target, headers) : undefined;
 
-  // A large upload may take longer than the 5 min that Node gives a request.
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, (request, response) => {
+  const serverOptions: ServerOptions & UpgradeOption = {
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // A large upload may take longer than the 5 min that Node gives a request.
+    requestTimeout: 0,
+    shouldUpgradeCallback: (request) => isForCcn(request) && isWebSocket(request) && foreignTo(request) === undefined,
+  };
+  const server = createServer(serverOptions, (request, response) => {
     const foreign = foreignTo(request);
     if (foreign !== undefined) sendRefusal(response, foreignVisitorRefused(foreign), options.asNetwork);
     else (isForCcn(request) ? ccn : supervisor).listener(request, response);
   });
+  // Only versions of Node that do not know the callback hand over requests that are not for the CCN.
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const isTaken = isForCcn(request) && foreignTo(request) === undefined && ccn.upgrade(request, socket, head);
+    const isTaken =
+      isForCcn(request) &&
+      isWebSocket(request) &&
+      foreignTo(request) === undefined &&
+      ccn.upgrade(request, socket, head);
     if (!isTaken) server.emit("connection", withoutUpgrade(request, socket, head));
   });
   const sockets = trackSockets(server);
@@ -138,17 +157,14 @@ async function listen(server: Server, port: number, host: string): Promise<void>
   });
 }
 
-function listenError(cause: unknown, host: string, port: number): unknown {
+function listenError(cause: unknown, host: string, port: number): CodedError {
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === "EADDRINUSE") {
-    const message = `Port ${port} of ${host} is in use: stop what listens there, or choose another with --port.`;
+    const message = `port ${port} of ${host} is in use: stop what listens there, or choose another with --port`;
     return new CodedError("port_in_use", message, { cause });
   }
-  if (code === "EACCES" || code === "EADDRNOTAVAIL") {
-    const message = `Cannot listen on port ${port} of ${host} (${code}): choose another with --port or --host.`;
-    return new CodedError("config_invalid", message, { cause });
-  }
-  return cause;
+  const message = `cannot listen on port ${port} of ${host} (${code ?? "unknown"}): choose another with --port or --host`;
+  return new CodedError("config_invalid", message, { cause });
 }
 
 function baseUrlOf(host: string, port: number): string {

@@ -2,18 +2,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import type { ItemHash } from "../../src/domain/hash.ts";
+import { indexPage, type ProgramStatus } from "./index-page.ts";
 import { SERVER_HEADERS, SUPERVISOR_VERSION } from "./network-rules.ts";
-import type { ProgramState } from "./program-pool.ts";
-
-export interface ProgramStatus {
-  readonly itemHash: ItemHash;
-  readonly name: string;
-  /** Base URL for OpenAI clients, without a trailing slash. */
-  readonly url: string;
-  /** The same, with the program in the host name. Undefined for a CID. */
-  readonly hostUrl: string | undefined;
-  readonly state: ProgramState;
-}
 
 export function sendIndex(
   request: IncomingMessage,
@@ -103,50 +93,6 @@ function quality(accept: string, type: string): number {
   }
   const group = `${type.split("/", 1)[0]}/*`;
   return ranges.get(type) ?? ranges.get(group) ?? ranges.get("*/*") ?? 0;
-}
-
-const STYLE = `
-  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-  body { max-width: 60rem; margin: 3rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.4rem; }
-  li { list-style: none; margin: 0 0 1.25rem; padding: 1rem; border: 1px solid #8885; border-radius: 0.5rem; }
-  ul { padding: 0; }
-  h2 { margin: 0 0 0.25rem; font-size: 1.1rem; }
-  code { overflow-wrap: anywhere; font-size: 0.85rem; }
-  .state { font-size: 0.8rem; font-weight: normal; padding: 0 0.5rem; border-radius: 1rem; background: #8883; }
-  .running { background: #2a83; } .starting { background: #fa03; }
-`;
-
-function indexPage(programs: readonly ProgramStatus[]): string {
-  const items = programs.map(
-    ({ name, url, itemHash, state }) => `
-    <li>
-      <h2>${escapeHtml(name)} <span class="state ${state}">${state}</span></h2>
-      <p>Base URL for OpenAI clients:<br><a href="/vm/${itemHash}/"><code>${escapeHtml(url)}/v1</code></a></p>
-    </li>`,
-  );
-  const list =
-    items.length === 0 ? "<p>No program has been published to this node yet.</p>" : `<ul>${items.join("")}</ul>`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width">
-  <title>Pinference: programs of this node</title>
-  <style>${STYLE}</style>
-</head>
-<body>
-  <h1>Programs of this node</h1>
-  ${list}
-  <p>A cold program starts with its first request.</p>
-</body>
-</html>
-`;
-}
-
-function escapeHtml(text: string): string {
-  const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
 function sendJson(response: ServerResponse, status: number, body: unknown): void {

@@ -106,6 +106,11 @@ class AlephNodeNetwork implements AlephNetwork {
     return { sha256: image.sha256, bytes: image.bytes, fileHash, itemHash };
   }
 
+  async holds(fileHash: FileHash, signal?: AbortSignal): Promise<boolean> {
+    const { status } = await askNode(`${this.apiServer}/api/v0/storage/raw/${fileHash}`, { signal, method: "HEAD" });
+    return status === 200;
+  }
+
   async findPin(fileHash: FileHash, signal?: AbortSignal): Promise<ItemHash | undefined> {
     const query = new URLSearchParams({
       contentHashes: fileHash,

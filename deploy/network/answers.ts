@@ -69,7 +69,7 @@ export function chooseEngine(bytes: number, limits: UploadLimits): "storage" | "
   );
 }
 
-/** Errors: `hash_mismatch`, `network_refused`. A rejected STORE passes: its reason is in the message's state. */
+/** Errors: `hash_mismatch`, `disk_full`, `network_refused`. A rejected STORE passes: its reason is in the message's state. */
 export function requireAccepted(answer: JsonAnswer, image: BuiltImage, fileHash: FileHash, address: string): void {
   const body = z.object({ status: z.literal("success"), hash: z.string() }).safeParse(answer.body);
   if (body.success) {
@@ -79,6 +79,9 @@ export function requireAccepted(answer: JsonAnswer, image: BuiltImage, fileHash:
   const text = shortText(answer.body);
   if (answer.status === 422 && text.startsWith("File hash does not match")) {
     throw new CodedError("hash_mismatch", `the node received other bytes than were built: ${text}. Upload again`);
+  }
+  if (answer.status === 507) {
+    throw new CodedError("disk_full", `the node has no space left for a file of ${image.bytes} bytes: free some there`);
   }
   throw new CodedError("network_refused", whyRefused(answer.status, text, image, address));
 }

@@ -17,6 +17,8 @@ export interface JsonAnswer {
 
 export interface JsonRequest {
   readonly signal?: AbortSignal | undefined;
+  /** For what the status alone tells. */
+  readonly method?: "HEAD";
   /** Sent with POST; asking twice must be harmless. */
   readonly body?: unknown;
 }
@@ -27,6 +29,7 @@ export async function askNode(url: string, request: JsonRequest = {}): Promise<J
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(url, {
       signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
+      ...(request.method !== undefined && { method: request.method }),
       headers: {
         accept: "application/json",
         ...(request.body !== undefined && { "content-type": "application/json" }),

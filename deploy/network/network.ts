@@ -45,9 +45,12 @@ export interface Network {
   /**
    * Uploads the image with a signed STORE message and waits until the node has processed it. Bytes go by the engine
    * that the node's limits allow (`storage` first, then `ipfs`), and the node's hash is compared with ours.
-   * Errors: `network_unreachable`, `network_refused` (too large, no balance), `message_rejected`, `hash_mismatch`.
+   * Errors: `network_unreachable`, `network_refused` (too large, no balance), `message_rejected`, `hash_mismatch`,
+   * `disk_full`.
    */
   pin(image: BuiltImage, options?: TransferOptions): Promise<PinnedImage>;
+  /** Whether the node has the bytes: its messages outlive files that were lost. */
+  holds(fileHash: FileHash, signal?: AbortSignal): Promise<boolean>;
   /** A processed STORE message of ours for this file, if the node has one. */
   findPin(fileHash: FileHash, signal?: AbortSignal): Promise<ItemHash | undefined>;
   /** Signs and sends a PROGRAM message and waits until the node has processed it. Errors: as `pin`. */

@@ -30,7 +30,7 @@ export async function pinImage(recipe: ImageRecipe, tools: PinningTools): Promis
   const { index, network, out, signal } = tools;
   const startedAt = performance.now();
   const known = index.image(recipe.key);
-  const isCached = known !== undefined && (await isProcessed(network, known.itemHash, signal));
+  const isCached = known !== undefined && (await isKept(known, network, signal));
   const pinned = isCached ? known : await buildAndPin(recipe, tools);
   if (!isCached) await index.recordImage(recipe.key, pinned);
   out.emit({
@@ -63,9 +63,16 @@ async function buildAndPin(recipe: ImageRecipe, tools: PinningTools): Promise<Pi
 async function findPinned(image: BuiltImage, network: Network, signal: AbortSignal): Promise<PinnedImage | undefined> {
   for (const fileHash of [parseFileHash(image.sha256), image.cid]) {
     const itemHash = await network.findPin(fileHash, signal);
-    if (itemHash !== undefined) return { sha256: image.sha256, bytes: image.bytes, fileHash, itemHash };
+    if (itemHash === undefined) continue;
+    const pinned = { sha256: image.sha256, bytes: image.bytes, fileHash, itemHash };
+    if (await isKept(pinned, network, signal)) return pinned;
   }
   return undefined;
+}
+
+/** The message alone is not enough: somebody may have deleted the node's files. */
+async function isKept({ itemHash, fileHash }: PinnedImage, network: Network, signal: AbortSignal): Promise<boolean> {
+  return (await isProcessed(network, itemHash, signal)) && (await network.holds(fileHash, signal));
 }
 
 function progress(verb: string, { stage, model }: ImageRecipe, out: Output): (done: number, total: number) => void {

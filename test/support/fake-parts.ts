@@ -17,6 +17,8 @@ class FakeNetwork implements Network {
   readonly calls: string[] = [];
   readonly specs: ProgramSpec[] = [];
   readonly known = new Set<string>();
+  /** Files that somebody deleted, the messages left. */
+  hasFiles = true;
 
   constructor(apiServer: string) {
     this.apiServer = apiServer;
@@ -33,6 +35,9 @@ class FakeNetwork implements Network {
       fileHash: parseFileHash(image.sha256),
       itemHash,
     });
+  }
+  holds() {
+    return Promise.resolve(this.hasFiles);
   }
   findPin() {
     return Promise.resolve(undefined);
@@ -69,7 +74,7 @@ export function fakeRecipe(stage: string, calls: string[], model?: string): Imag
   };
 }
 
-function fakeModel(id: string): LocalModel {
+function fakeModel(id: string, memoryMiB = 768): LocalModel {
   return {
     id,
     aliases: [],
@@ -80,7 +85,7 @@ function fakeModel(id: string): LocalModel {
     card: { id },
     contextLength: 2048,
     slots: 4,
-    resources: { vcpus: 1, memoryMiB: 768 },
+    resources: { vcpus: 1, memoryMiB },
   };
 }
 
@@ -103,7 +108,7 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
     },
     connect: () => Promise.resolve(network),
     catalogue: () => Promise.resolve([]),
-    findModel: (reference) => Promise.resolve(fakeModel(reference)),
+    findModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),
     runtime: () => Promise.resolve(fakeRecipe("runtime", calls)),
     codeVolume: () => Promise.resolve(fakeRecipe("code volume", calls)),
     modelVolume: (model) => Promise.resolve(fakeRecipe("model volume", calls, model.id)),

@@ -6,8 +6,13 @@ import { fileURLToPath } from "node:url";
 
 import type { CommandEvent, ErrorEvent, ReadyEvent, StageEvent } from "../../deploy/commands/events.ts";
 
-const COMMAND = fileURLToPath(new URL("../../../bin/pinference.js", import.meta.url));
+export const COMMAND = fileURLToPath(new URL("../../../bin/pinference.js", import.meta.url));
 const LONGEST_MS = 120_000;
+
+interface UpSurroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
 
 /** `pinference up --json` as a process of its own. */
 export class UpProcess {
@@ -18,10 +23,11 @@ export class UpProcess {
   readonly #ended: Promise<number | null>;
   #isClosed = false;
 
-  constructor(dataDir: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) {
+  constructor(dataDir: string, args: readonly string[] = [], { env = {}, cwd }: UpSurroundings = {}) {
     const { ALEPH_PRIVATE_KEY: _secret, ...inherited } = process.env;
     this.child = spawn(process.execPath, [COMMAND, "up", "--json", "--port", "0", "--data-dir", dataDir, ...args], {
       env: { ...inherited, ...env },
+      ...(cwd === undefined ? {} : { cwd }),
       stdio: ["ignore", "pipe", "pipe"],
     });
     const lines = createInterface({ input: this.child.stdout! });

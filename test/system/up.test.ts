@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { basename, join } from "node:path";
@@ -9,6 +8,7 @@ import type { ReadyModel } from "../../deploy/commands/events.ts";
 import { DEMO_BYTES, demoModelPath } from "../support/demo-model.ts";
 import { programOf, sign, stranger } from "../deploy/local/ccn-harness.ts";
 import { scratchDirectory } from "../support/scratch.ts";
+import { mountTmpfs } from "../support/tmpfs.ts";
 import { processesNaming, UpProcess } from "../support/up-process.ts";
 
 const ANSWER = "This is a test.";
@@ -264,25 +264,14 @@ test("a file where the data directory should be is told", async () => {
   assert.match(up.error?.message ?? "", /--data-dir/);
 });
 
-/** A file system of its own, where this machine allows it. */
-function mountTmpfs(path: string, options: string): string | false {
-  mkdirSync(path);
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path], { stdio: "ignore" });
-    return false;
-  } catch {
-    return "needs the right to mount a tmpfs";
-  }
-}
-
 for (const [what, options, code] of [
   ["a read-only disk", "ro", "data_directory"],
   ["a full disk", "size=1m", "disk_full"],
 ] as const) {
   test(`${what} is told as ${code}, with nothing half-written`, async (t) => {
     const path = join(scratch, code);
-    const reason = mountTmpfs(path, options);
-    if (reason !== false) return t.skip(reason);
+    const mount = mountTmpfs(path, options);
+    if (typeof mount === "string") return t.skip(mount);
     try {
       const up = new UpProcess(path);
       assert.equal(await up.ended(), 1);
@@ -291,7 +280,7 @@ for (const [what, options, code] of [
       assert.match(up.error?.message ?? "", /--data-dir/);
       if (code === "disk_full") assertNothingLeft(path);
     } finally {
-      execFileSync("umount", [path]);
+      mount.unmount();
     }
   });
 }

@@ -65,6 +65,15 @@ test("memory that pays for more vCPUs brings them", () => {
   assert.deepEqual([memoryMiB, vcpus], [13_056, 8]);
 });
 
+test("a wish for memory is followed down to what the model needs, and refused with the numbers below it", () => {
+  // 610 MiB of file, 448 MiB of keys and values, 512 MiB for the rest.
+  assert.equal(proposeResources(qwen3, { memoryMiB: 1570 }).memoryMiB, 1570);
+  assert.throws(() => proposeResources(qwen3, { memoryMiB: 1569 }), {
+    code: "usage",
+    message: /^1569 MiB of memory are too few: the model takes 1570 MiB with 1 × 4096 tokens/,
+  });
+});
+
 test("wishes beyond the model are refused", () => {
   for (const wishes of [{ contextLength: 40_961 }, { contextLength: 0 }, { slots: 1.5 }, { slots: 65 }]) {
     assert.throws(() => proposeResources(qwen3, wishes), { code: "usage" });

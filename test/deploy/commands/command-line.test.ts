@@ -93,7 +93,12 @@ test("a bug shows its stack only with PINFERENCE_DEBUG=1", async () => {
 test("--json shapes even the errors of the command line", async () => {
   const { json, event } = await run(["up", "--what", "--json"]);
   assert.equal(json, true);
-  assert.deepEqual(event, { event: "error", code: "usage", message: "Unknown option '--what'", exitCode: 2 });
+  assert.deepEqual(event, {
+    event: "error",
+    code: "usage",
+    message: "there is no option --what; --help lists them",
+    exitCode: 2,
+  });
 });
 
 test("an interrupted command says that it stopped, not that it failed", async () => {

@@ -40,9 +40,11 @@ const REFUSED = [
   [["--port=0x10"], /--port/],
   [["--port="], /--port/],
   [["--slots", "0"], /from 1 to 8/],
-  [["--slots"], /--slots/],
+  [["--slots"], /^CodedError: --slots needs a value$/],
+  [["--port", "--slots", "1"], /^CodedError: --port needs a value$/],
   [["--data-dir="], /--data-dir needs a value/],
-  [["--prot", "1"], /^CodedError: Unknown option '--prot'$/],
+  [["--prt", "1"], /^CodedError: there is no option --prt; did you mean --port\?$/],
+  [["-x"], /^CodedError: there is no option -x; --help lists them$/],
   [["--open=yes"], /--open/],
 ] as const;
 

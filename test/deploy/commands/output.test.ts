@@ -9,7 +9,7 @@ import { parseItemHash, parseSha256 } from "../../../src/domain/hash.ts";
 const itemHash = parseItemHash("cafe".repeat(16));
 const ESCAPE = "\x1b";
 
-test("a stage is one aligned line: name, outcome, size, hash, time", () => {
+test("a stage is one aligned line: name, outcome, size, the bytes' own hash, time", () => {
   const sha256 = parseSha256("ab".repeat(32));
   const built = {
     event: "stage",
@@ -22,12 +22,22 @@ test("a stage is one aligned line: name, outcome, size, hash, time", () => {
   };
   assert.equal(
     renderEvent({ ...built, event: "stage" }, false),
-    "  code volume     built         9.6 MB  cafecafe…  1.4 s\n",
+    "  code volume     built         9.6 MB  abababab…  1.4 s\n",
+  );
+  assert.equal(
+    renderEvent({ event: "stage", stage: "program", outcome: "published", itemHash, model: "tiny" }, false),
+    "  program         published             cafecafe…  tiny\n",
   );
   assert.equal(
     renderEvent({ event: "stage", stage: "local node", outcome: "started", detail: "http://127.0.0.1:4020" }, false),
     "  local node      started    http://127.0.0.1:4020\n",
   );
+});
+
+test("Ctrl-C is offered only by what stays", () => {
+  const ready = { event: "ready", models: [], index: "http://127.0.0.1:4020/", ms: 1 } as const;
+  assert.match(renderEvent({ ...ready, stays: true }, false), /All models: http.*\n {2}Ctrl-C ends it\.\n$/);
+  assert.doesNotMatch(renderEvent({ ...ready, stays: false }, false), /Ctrl-C/);
 });
 
 test("colour is used only when asked for", () => {

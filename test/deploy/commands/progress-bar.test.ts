@@ -8,20 +8,20 @@ import {
   renderProgressLine,
 } from "../../../deploy/commands/progress-bar.ts";
 
-const MIB = 1024 * 1024;
-const half = { doneBytes: 305 * MIB, totalBytes: 610 * MIB, bytesPerSecond: 5 * MIB, secondsLeft: 61 };
+const MB = 1_000_000;
+const half = { doneBytes: 305 * MB, totalBytes: 610 * MB, bytesPerSecond: 5 * MB, secondsLeft: 61 };
 
 for (const [columns, progress, expected] of [
-  [99, half, "qwen  [############............]   50%  305.0 MiB of 610.0 MiB  5.0 MiB/s  1 min left"],
-  [60, half, "qwen   50%  305.0 MiB of 610.0 MiB  5.0 MiB/s  1 min left"],
+  [99, half, "qwen  [############............]   50%  305.0 MB of 610.0 MB  5.0 MB/s  1 min left"],
+  [60, half, "qwen   50%  305.0 MB of 610.0 MB  5.0 MB/s  1 min left"],
   [40, half, "qwen   50%  1 min left"],
   [12, half, "qwen   50%"],
   [5, half, " 50%"],
   [2, half, " 5"],
   [0, half, ""],
-  [99, { doneBytes: 0, totalBytes: 2 * MIB }, "qwen  [........................]    0%  0.0 MiB of 2.0 MiB"],
-  [99, { doneBytes: 0, totalBytes: 0 }, "qwen  [########################]  100%  0.0 MiB of 0.0 MiB"],
-  [30, { doneBytes: 999, totalBytes: 1000 }, "qwen   99%  0.0 MiB of 0.0 MiB"],
+  [99, { doneBytes: 0, totalBytes: 2 * MB }, "qwen  [........................]    0%  0 B of 2.0 MB"],
+  [99, { doneBytes: 0, totalBytes: 0 }, "qwen  [########################]  100%  0 B of 0 B"],
+  [30, { doneBytes: 999, totalBytes: 1000 }, "qwen   99%  999 B of 1.0 kB"],
   [20, { ...half, secondsLeft: 3.2 }, "qwen   50%  4 s left"],
   [30, { ...half, secondsLeft: 7300 }, "qwen   50%  2 h 2 min left"],
   [30, { ...half, secondsLeft: Infinity }, "qwen   50%"],
@@ -35,8 +35,8 @@ for (const [columns, progress, expected] of [
 
 test("a log line has no bar", () => {
   assert.equal(
-    renderProgressLine("qwen", { ...half, bytesPerSecond: 300 * 1024, totalBytes: 3 * 1024 * MIB }),
-    "qwen: 9%, 305.0 MiB of 3.00 GiB, 300 KiB/s, 1 min left",
+    renderProgressLine("qwen", { ...half, bytesPerSecond: 300_000, totalBytes: 3000 * MB }),
+    "qwen: 10%, 305.0 MB of 3.0 GB, 300.0 kB/s, 1 min left",
   );
 });
 
@@ -70,7 +70,7 @@ function written(mode: "line" | "log" | "silent", updates: number, stepMs: numbe
 test("a terminal is redrawn at most ten times a second, and ends with the last state", () => {
   const texts = written("line", 1000, 1);
   assert.equal(texts.length, 12);
-  assert.equal(texts.at(-2), "\rqwen  100%  0.0 MiB of 0.0 MiB\u001B[K");
+  assert.equal(texts.at(-2), "\rqwen  100%  1.0 kB of 1.0 kB\u001B[K");
   assert.equal(texts.at(-1), "\n");
 });
 

@@ -102,6 +102,16 @@ test("what the node has forgotten is built and pinned again", async () => {
   assert.equal(calls.filter((call) => call.startsWith("publish ")).length, 1);
 });
 
+test("what the node has the message of, but not the bytes, is pinned again", async () => {
+  const fakes = fakeParts(url);
+  await runUp(["--check"], fakes);
+  fakes.calls.length = 0;
+  fakes.network.hasFiles = false;
+  const { stages, calls } = await runUp(["--check"], fakes);
+  assert.equal(calls.filter((call) => call.startsWith("pin ")).length, 3);
+  assert.deepEqual(stages.slice(3, 6), ["runtime built", "code volume built", "model volume built"]);
+});
+
 test("a changed option publishes another program over the same volumes", async () => {
   const fakes = fakeParts(url);
   await runUp(["--check"], fakes);

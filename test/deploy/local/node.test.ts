@@ -40,7 +40,8 @@ test("one port serves the messages and the programs", async (t) => {
 test("a WebSocket goes to the messages; any other upgrade is an ordinary request", async (t) => {
   const { node, publish } = await startPrograms(t);
   const upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
-  const handshake = await exchange(node.url, `GET /api/ws0/messages HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n`);
+  const socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  const handshake = await exchange(node.url, `GET /api/ws0/messages HTTP/1.1\r\nHost: localhost\r\n${socket}\r\n`);
   assert.match(handshake, /^HTTP\/1.1 101 /);
   const message = await exchange(node.url, `GET /api/v0/messages.json HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n`);
   assert.match(message, /^HTTP\/1.1 200 .*ccn \/api\/v0\/messages\.json/s);
@@ -55,7 +56,14 @@ test("a port in use is an error that says what to do", async (t) => {
   const port = Number(new URL(node.url).port);
   await assert.rejects(startPrograms(t, { port }), {
     code: "port_in_use",
-    message: `Port ${port} of 127.0.0.1 is in use: stop what listens there, or choose another with --port.`,
+    message: `port ${port} of 127.0.0.1 is in use: stop what listens there, or choose another with --port`,
+  });
+});
+
+test("a host that is none of this machine's is told, with the option to change", async (t) => {
+  await assert.rejects(startPrograms(t, { host: "no such host" }), {
+    code: "config_invalid",
+    message: /^cannot listen on port \d+ of no such host \(\w+\): choose another with --port or --host$/,
   });
 });
 

@@ -285,9 +285,14 @@ test("the node's own page lists programs, as HTML for browsers and JSON for tool
   await json(url(program, "/pid"));
   const page = await client.get("/").set("accept", "text/html,application/xml;q=0.9,*/*;q=0.8").expect(200);
   assert.match(page.headers["content-type"] ?? "", /^text\/html/);
-  assert.match(page.text, /running/);
-  assert.match(page.text, /&lt;b&gt;qwen3/);
+  assert.match(page.text, /&lt;b&gt;qwen3.* <span class="state running">running</);
+  assert.ok(page.text.includes(`<code>${node.url}/vm/${program}/v1</code>`));
+  assert.ok(page.text.includes(`curl ${node.url}/vm/${program}/v1/chat/completions`));
   assert.doesNotMatch(page.text, /<script|src=|<b>|href="http/);
+  publish({ metadata: { name: "newer" } });
+  const longer = (await client.get("/").set("accept", "text/html")).text;
+  assert.ok(longer.indexOf("newer") < longer.indexOf("qwen3"), "the latest comes first");
+  assert.match(longer, /newer <span class="state cold">starts with its first request</);
   const executions = await client.get("/about/executions/list").expect(200);
   assert.deepEqual(Object.keys(executions.body), [program]);
   assert.match((await client.get("/status/config").expect(200)).body.version, /-local$/);

@@ -92,6 +92,22 @@ test("a small image goes to storage by its sha256, a larger one to ipfs by its C
   assert.equal(await network().findPin((await image(randomBytes(9))).cid), undefined);
 });
 
+test("a node whose disk is full is told as such, with what to do", async () => {
+  const url = await troublesome("/api/v0/storage/add_file", 1, (res) => void res.writeHead(507).end());
+  await assert.rejects(network(url).pin(await image(randomBytes(700))), {
+    code: "disk_full",
+    message: "the node has no space left for a file of 700 bytes: free some there",
+  });
+});
+
+test("the node is asked for the bytes themselves, not for their message", async () => {
+  const { fileHash } = await network().pin(await image(randomBytes(700)));
+  assert.equal(await network().holds(fileHash), true);
+  await rm(join(node.dataDir, "files", fileHash));
+  assert.equal(await network().holds(fileHash), false);
+  assert.notEqual(await network().findPin(fileHash), undefined);
+});
+
 test("a program is published on pinned volumes; its price is the one that was estimated", async () => {
   const { itemHash: ref } = await network().pin(await image(randomBytes(5000)));
   const estimated = await network().estimateProgram(program(ref));
