@@ -21,12 +21,27 @@ export interface ToolDefinition {
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
-/** What to continue. Text in messages is never parsed for special tokens. */
-export type Prompt = {
+/** A conversation, put into text by the model's template. Text in messages is never parsed for special tokens. */
+export interface ChatPrompt {
   readonly kind: "chat";
   readonly messages: readonly ChatMessage[];
   readonly tools?: readonly ToolDefinition[];
-};
+}
+
+/**
+ * Text as the model shall see it: control tokens in it are parsed. Numbers are token ids. The model's own first token
+ * is added when it has one and the prompt starts with text.
+ */
+export interface TextPrompt {
+  readonly kind: "text";
+  readonly parts: TokenizedParts;
+}
+
+/** Texts and token ids, in order. */
+export type TokenizedParts = readonly (string | number)[];
+
+/** What to continue. */
+export type Prompt = ChatPrompt | TextPrompt;
 
 /** All values are given: the wire's defaults are filled in by openai/request.ts. Meanings are llama.cpp's. */
 export interface SamplingOptions {
@@ -77,7 +92,7 @@ export interface GenerateRequest {
   readonly prompt: Prompt;
   /** Answers to the one prompt, at least 1. */
   readonly choices: number;
-  /** Tokens of each answer; undefined runs until the context is full. */
+  /** Tokens of each answer; undefined runs until the context is full, 0 evaluates the prompt only. */
   readonly maxTokens: number | undefined;
   /** Texts that end an answer; none is empty. */
   readonly stop: readonly string[];
@@ -97,6 +112,8 @@ export interface Usage {
 
 /** Where the time went, in milliseconds. Counts are tokens. */
 export interface Timings {
+  /** From acceptance to a slot. */
+  readonly queuedMs: number;
   readonly cachedTokens: number;
   readonly promptTokens: number;
   readonly promptMs: number;

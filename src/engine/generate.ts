@@ -51,6 +51,7 @@ class RunningRequest {
   #unfinished: number;
   #cachedTokens = 0;
   #completionTokens = 0;
+  readonly #acceptedAt = performance.now();
   #startedAt = 0;
   #promptDoneAt = 0;
 
@@ -116,6 +117,7 @@ class RunningRequest {
       type: "done",
       usage: { promptTokens, cachedTokens: this.#cachedTokens, completionTokens: this.#completionTokens },
       timings: {
+        queuedMs: this.#startedAt - this.#acceptedAt,
         cachedTokens: this.#cachedTokens,
         promptTokens: promptTokens - this.#cachedTokens,
         promptMs: this.#promptDoneAt - this.#startedAt,

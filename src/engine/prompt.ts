@@ -1,7 +1,16 @@
 import { randomBytes } from "node:crypto";
 
+import { contextLengthExceeded } from "../domain/context-length.ts";
 import { CodedError } from "../domain/errors.ts";
-import type { ChatMessage, Prompt, ToolDefinition } from "../domain/generation.ts";
+import type { TokenizeOptions } from "../domain/engine.ts";
+import type {
+  ChatMessage,
+  ChatPrompt,
+  Prompt,
+  TextPrompt,
+  TokenizedParts,
+  ToolDefinition,
+} from "../domain/generation.ts";
 import type { Native, NativeModel, NativeRenderer, Token } from "./native.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -17,6 +26,8 @@ const PIECE_CHARACTERS = 32_768;
 export class PromptBuilder {
   readonly #renderer: NativeRenderer;
   readonly #vocabulary: Vocabulary;
+  /** For a prompt of nothing at all: a document's start, as OpenAI has it. */
+  readonly #start: Token;
   readonly #bos: { readonly token: Token; readonly text: string } | undefined;
   readonly #specials: { readonly bos_token: string; readonly eos_token: string };
 
@@ -29,19 +40,59 @@ export class PromptBuilder {
     this.#vocabulary = vocabulary;
     const text = (token: Token) => (token < 0 || token >= vocabulary.size ? "" : model.getTokenString(token));
     this.#specials = { bos_token: text(model.tokenBos()), eos_token: text(model.tokenEos()) };
+    this.#start = model.tokenBos() >= 0 ? model.tokenBos() : model.tokenEos();
     this.#bos = model.shouldPrependBosToken() ? { token: model.tokenBos(), text: this.#specials.bos_token } : undefined;
   }
 
+  get bosToken(): string {
+    return this.#specials.bos_token;
+  }
+
+  get eosToken(): string {
+    return this.#specials.eos_token;
+  }
+
   /**
-   * Errors: `context_length_exceeded` above `limit` tokens; `invalid_value` where the template refuses the messages.
+   * Errors: `context_length_exceeded` above `limit` tokens; `invalid_value` where the template refuses the messages, or
+   * for a token id outside the vocabulary.
+   */
+  async build(prompt: Prompt, limit: number): Promise<Token[]> {
+    const tokens = prompt.kind === "chat" ? await this.#fromChat(prompt, limit) : await this.#fromText(prompt, limit);
+    if (tokens.length >= limit) throw contextLengthExceeded(prompt.kind, tokens.length, limit);
+    return tokens;
+  }
+
+  /** The conversation as text, the client's own included. Errors: `invalid_value` where the template refuses it. */
+  render(prompt: ChatPrompt): string {
+    return this.#render(prompt, new Marks()).rendered;
+  }
+
+  /** Errors: `invalid_value` for a token id outside the vocabulary. */
+  tokenize(parts: TokenizedParts, { addSpecial, parseSpecial }: TokenizeOptions, param = "content"): Token[] {
+    this.#vocabulary.refuseUnknown(parts, param);
+    const tokens: Token[] = addSpecial && this.#bos !== undefined ? [this.#bos.token] : [];
+    for (const part of parts) {
+      if (typeof part === "number") tokens.push(part);
+      else for (const token of this.#vocabulary.tokenizeText(part, parseSpecial)) tokens.push(token);
+    }
+    return tokens;
+  }
+
+  async #fromText({ parts }: TextPrompt, limit: number): Promise<Token[]> {
+    for (const part of parts) if (typeof part === "string") await this.#refuseHuge("text", part, limit);
+    const tokens = this.tokenize(parts, { addSpecial: typeof parts[0] === "string", parseSpecial: true }, "prompt");
+    return tokens.length === 0 ? [this.#start] : tokens;
+  }
+
+  /**
    * Text of the client never becomes a control token: it is rendered twice, once with marks in its place. Where both
    * renderings hold the same control tokens, all of them are the template's and the text is tokenized whole, exactly as
    * llama.cpp does. Where not, the template's parts and the client's parts are tokenized apart.
    */
-  async build(prompt: Prompt, limit: number): Promise<Token[]> {
+  async #fromChat(prompt: ChatPrompt, limit: number): Promise<Token[]> {
     const marks = new Marks();
     const { rendered, marked } = this.#render(prompt, marks);
-    await this.#refuseHuge(rendered, limit);
+    await this.#refuseHuge("chat", rendered, limit);
     const structure = this.#vocabulary.findStructure(rendered);
     const own = this.#vocabulary.findStructure(marked);
     const harmless = structure.length === own.length && structure.every((text, index) => text === own[index]);
@@ -49,7 +100,6 @@ export class PromptBuilder {
       ? [...this.#vocabulary.tokenizeTemplate(this.#withoutBos(rendered))]
       : this.#tokenizeApart(this.#withoutBos(marked), marks);
     if (this.#bos !== undefined) tokens.unshift(this.#bos.token);
-    if (tokens.length >= limit) throw tooLong(tokens.length, limit);
     return tokens;
   }
 
@@ -71,7 +121,7 @@ export class PromptBuilder {
   }
 
   /** Tries the messages as they are, then as stricter templates want them. */
-  #render(prompt: Prompt, marks: Marks): { rendered: string; marked: string } {
+  #render(prompt: ChatPrompt, marks: Marks): { rendered: string; marked: string } {
     let refusal: unknown;
     for (const shape of [asGiven, withSystemInFirstTurn, withTurnsMerged]) {
       const messages = shape(prompt.messages);
@@ -93,8 +143,8 @@ export class PromptBuilder {
     });
   }
 
-  async #refuseHuge(text: string, limit: number): Promise<void> {
-    if (text.length <= PIECE_CHARACTERS) return;
+  async #refuseHuge(kind: Prompt["kind"], text: string, limit: number): Promise<void> {
+    if (text.length <= PIECE_CHARACTERS || limit === Number.POSITIVE_INFINITY) return;
     let count = 0;
     for (let start = 0; start < text.length; start += PIECE_CHARACTERS) {
       count += this.#vocabulary.tokenizeTemplate(text.slice(start, start + PIECE_CHARACTERS)).length;
@@ -102,17 +152,8 @@ export class PromptBuilder {
     }
     // Cutting words can add a token a piece; what is that close to the limit is counted exactly afterwards.
     const pieces = Math.ceil(text.length / PIECE_CHARACTERS);
-    if (count - 2 * pieces >= limit) throw tooLong(count, limit);
+    if (count - 2 * pieces >= limit) throw contextLengthExceeded(kind, count, limit);
   }
-}
-
-function tooLong(tokens: number, limit: number): CodedError {
-  return new CodedError(
-    "context_length_exceeded",
-    `This model's maximum context length is ${limit} tokens. However, your messages resulted in ${tokens} tokens, ` +
-      "which exceeds the available context size. Please reduce the length of the messages.",
-    { param: "messages", details: { n_prompt_tokens: tokens, n_ctx: limit } },
-  );
 }
 
 /** Stand-ins for the client's texts: plain letters and digits, which templates and tokenizers leave alone. */

@@ -14,6 +14,7 @@ import { onlyMethods, paths, unknownPath } from "./middleware/paths.ts";
 import { requestId } from "./middleware/request-id.ts";
 import { waitUntilReady } from "./readiness.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
+import { completions } from "./routes/completions.ts";
 import { health } from "./routes/health.ts";
 import { model, models } from "./routes/models.ts";
 import { root } from "./routes/root.ts";
@@ -56,6 +57,7 @@ export function createApp(options: AppOptions): Express {
   serve(app, ["/v1/chat/completions", "/chat/completions"], {
     POST: [jsonBody(bodyLimitBytes), chatCompletions(options)],
   });
+  serve(app, ["/v1/completions"], { POST: [jsonBody(bodyLimitBytes), completions(options)] });
 
   app.use(unknownPath);
   app.use(errors(log));

@@ -1,0 +1,123 @@
+import { contextLengthExceeded } from "../domain/context-length.ts";
+import type { Engine, Generation } from "../domain/engine.ts";
+import { CodedError } from "../domain/errors.ts";
+import type { GenerateRequest, GenerationStep, Timings, Usage } from "../domain/generation.ts";
+
+/** Prompts of one request that are with the engine at the same time: the queue belongs to other clients too. */
+const AT_ONCE = 4;
+
+type Done = Extract<GenerationStep, { type: "done" }>;
+
+interface Running {
+  readonly index: number;
+  readonly steps: AsyncIterator<GenerationStep>;
+  next: Promise<{ readonly from: Running; readonly result: IteratorResult<GenerationStep> }>;
+}
+
+/**
+ * Runs the prompts of one request as if they were one: choice numbers go on from prompt to prompt, counts and times are
+ * summed up. All prompts are checked before the first of them starts. Errors: as `Engine.generate`.
+ */
+export async function generateAll(
+  engine: Engine,
+  requests: readonly GenerateRequest[],
+  signal: AbortSignal,
+): Promise<Generation> {
+  const [first, ...others] = requests;
+  if (first === undefined) throw new Error("a request has at least one prompt");
+  if (others.length === 0) return engine.generate(first, signal);
+  let promptTokens = 0;
+  const limit = engine.model.contextLength;
+  for (const { prompt } of requests) {
+    const tokens = await engine.count(prompt);
+    if (tokens >= limit) throw contextLengthExceeded(prompt.kind, tokens, limit);
+    promptTokens += tokens;
+  }
+  const { steps } = await engine.generate(first, signal);
+  return { promptTokens, steps: merge(engine, requests, steps[Symbol.asyncIterator](), signal) };
+}
+
+async function* merge(
+  engine: Engine,
+  requests: readonly GenerateRequest[],
+  first: AsyncIterator<GenerationStep>,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationStep> {
+  const running = new Map<number, Running>();
+  const add = (index: number, steps: AsyncIterator<GenerationStep>) => running.set(index, start(index, steps));
+  let nextPrompt = 1;
+  let total: Done | undefined;
+  let started = false;
+  add(0, first);
+  try {
+    while (running.size > 0) {
+      while (running.size < AT_ONCE && nextPrompt < requests.length) {
+        const steps = await tryToStart(engine, requests[nextPrompt]!, signal, running.size > 0);
+        if (steps === undefined) break;
+        add(nextPrompt, steps);
+        nextPrompt += 1;
+      }
+      const { from, result } = await Promise.race([...running.values()].map(({ next }) => next));
+      if (result.done === true) {
+        running.delete(from.index);
+        continue;
+      }
+      advance(from);
+      const step = result.value;
+      if (step.type === "done") total = addUp(total, step);
+      else if (step.type !== "started") {
+        yield { ...step, choice: from.index * requests[from.index]!.choices + step.choice };
+      } else if (!started) {
+        started = true;
+        yield step;
+      }
+    }
+    if (total !== undefined) yield total;
+  } finally {
+    // A reader that leaves ends all of them.
+    for (const { steps } of running.values()) void steps.return?.().catch(() => undefined);
+  }
+}
+
+function start(index: number, steps: AsyncIterator<GenerationStep>): Running {
+  const running = { index, steps } as Running;
+  advance(running);
+  return running;
+}
+
+/** Asks for the next step. A failure that nobody waits for yet is no fault of the process. */
+function advance(from: Running): void {
+  from.next = takeFrom(from);
+  from.next.catch(() => undefined);
+}
+
+async function takeFrom(from: Running): Promise<{ from: Running; result: IteratorResult<GenerationStep> }> {
+  return { from, result: await from.steps.next() };
+}
+
+/** A full queue is no refusal while another prompt of the same request runs: its end makes room. */
+async function tryToStart(
+  engine: Engine,
+  request: GenerateRequest,
+  signal: AbortSignal,
+  mayWait: boolean,
+): Promise<AsyncIterator<GenerationStep> | undefined> {
+  try {
+    const { steps } = await engine.generate(request, signal);
+    return steps[Symbol.asyncIterator]();
+  } catch (error) {
+    if (mayWait && error instanceof CodedError && error.code === "rate_limit_exceeded") return undefined;
+    throw error;
+  }
+}
+
+function addUp(a: Done | undefined, b: Done): Done {
+  if (a === undefined) return b;
+  return { type: "done", usage: sum<Usage>(a.usage, b.usage), timings: sum<Timings>(a.timings, b.timings) };
+}
+
+function sum<Counts extends Usage | Timings>(a: Counts, b: Counts): Counts {
+  return Object.fromEntries(
+    Object.entries(a).map(([name, value]) => [name, (value as number) + (b[name as keyof Counts] as number)]),
+  ) as unknown as Counts;
+}
