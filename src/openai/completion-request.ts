@@ -6,6 +6,7 @@ import { readBody, schemaOf } from "./body.ts";
 import { CHAT_FIELDS, honoured, neutral, tokenLimit } from "./fields.ts";
 import { toGenerate, toSettings, type RequestSettings } from "./request.ts";
 import { boolean, integer, string } from "./schemas.ts";
+import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
 
 /** OpenAI's, where nothing else is asked for. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -13,10 +14,8 @@ const DEFAULT_MAX_TOKENS = 16;
 const MAX_PROMPTS = 256;
 
 const promptError = { error: "a string, an array of strings, an array of token ids, or an array of such arrays" };
-const tokenError = { error: "a token's id or a text" };
-const part = z.union([z.string(), z.int(tokenError).min(0, tokenError)], tokenError);
-const parts = z.array(part, promptError).min(1, promptError);
-const list = z.array(z.union([part, parts], promptError), promptError).min(1, promptError);
+const parts = tokenizedParts.min(1, promptError);
+const list = z.array(z.union([tokenizedPart, parts], promptError), promptError).min(1, promptError);
 
 /** One prompt or several, each as texts and token ids in order. */
 export const prompt = z
