@@ -19,6 +19,7 @@ import { completions } from "./routes/completions.ts";
 import { applyTemplate, inputTokens } from "./routes/chat-questions.ts";
 import { health } from "./routes/health.ts";
 import { model, models } from "./routes/models.ts";
+import { openApi } from "./routes/openapi.ts";
 import { root } from "./routes/root.ts";
 import { changeProps, loraAdapters, metricsPage, props, slots } from "./routes/status.ts";
 import { detokenize, tokenize } from "./routes/tokens.ts";
@@ -62,6 +63,7 @@ export function createApp(options: AppOptions): Express {
   serve(app, ["/props"], { GET: [ready, props(engine)], POST: [changeProps] });
   serve(app, ["/slots"], { GET: [ready, slots(engine)] });
   serve(app, ["/metrics"], { GET: [metricsPage(metrics)] });
+  serve(app, ["/openapi.json"], { GET: [openApi()] });
   serve(app, ["/lora-adapters"], { GET: [loraAdapters] });
   serve(app, ["/v1/chat/completions", "/chat/completions"], {
     POST: [jsonBody(bodyLimitBytes), chatCompletions(options)],
