@@ -101,6 +101,14 @@ export interface GenerateRequest {
 
 export type FinishReason = "stop" | "length";
 
+/** What there is to say of one choice's end, for those who want to know more than the reason. */
+export interface Ending {
+  /** Tokens sampled for this choice, end tokens left out. */
+  readonly tokens: number;
+  /** The stop sequence that was met; undefined at an end token or a limit. */
+  readonly stop: string | undefined;
+}
+
 export interface Usage {
   /** The prompt's tokens, counted once for all choices. */
   readonly promptTokens: number;
@@ -128,5 +136,5 @@ export interface Timings {
 export type GenerationStep =
   | { readonly type: "started" }
   | { readonly type: "text"; readonly choice: number; readonly text: string }
-  | { readonly type: "finish"; readonly choice: number; readonly reason: FinishReason }
+  | { readonly type: "finish"; readonly choice: number; readonly reason: FinishReason; readonly ending?: Ending }
   | { readonly type: "done"; readonly usage: Usage; readonly timings: Timings };

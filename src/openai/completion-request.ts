@@ -18,7 +18,7 @@ const parts = tokenizedParts.min(1, promptError);
 const list = z.array(z.union([tokenizedPart, parts], promptError), promptError).min(1, promptError);
 
 /** One prompt or several, each as texts and token ids in order. */
-export const prompt = z
+const prompt = z
   .union([z.string(), list], promptError)
   .transform(toPrompts)
   .refine((prompts) => prompts.length <= MAX_PROMPTS, { error: `at most ${MAX_PROMPTS} prompts` });
@@ -56,10 +56,12 @@ const {
   ...shared
 } = CHAT_FIELDS;
 
-/** As the chat route's fields, without those that belong to conversations. */
+/** What all routes that continue a text take: the chat route's fields without those that belong to conversations. */
+export const TEXT_FIELDS = shared;
+
 export const COMPLETION_FIELDS = {
   prompt: honoured(prompt, "what to continue: a string, token ids, or an array of several such prompts"),
-  ...shared,
+  ...TEXT_FIELDS,
   max_tokens: honoured(
     z.union([tokenLimit, z.literal(0)], maxTokensError).optional(),
     `tokens of each answer, default ${DEFAULT_MAX_TOKENS}; -1 is no limit; 0 only with echo`,
@@ -71,7 +73,7 @@ export const COMPLETION_FIELDS = {
   suffix: neutral(string(), (text) => text === "", NO_FIM),
 } as const;
 
-export const completionBody = z.object(schemaOf(COMPLETION_FIELDS));
+const completionBody = z.object(schemaOf(COMPLETION_FIELDS));
 
 export interface CompletionRequest extends RequestSettings {
   /** One for each prompt; all have the same count of choices. */

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { COMPLETION_FIELDS } from "./completion-request.ts";
 import { schemaOf } from "./body.ts";
 import { CHAT_FIELDS, type Field } from "./fields.ts";
+import { NATIVE_FIELDS } from "./native-request.ts";
 import { DETOKENIZE_FIELDS, TOKENIZE_FIELDS } from "./token-requests.ts";
 
 /** Of the API; as in package.json. */
@@ -31,6 +32,7 @@ interface Route {
 export const BODIES: Readonly<Record<string, Fields>> = {
   ChatRequest: CHAT_FIELDS,
   CompletionRequest: COMPLETION_FIELDS,
+  NativeRequest: NATIVE_FIELDS,
   TokenizeRequest: TOKENIZE_FIELDS,
   DetokenizeRequest: DETOKENIZE_FIELDS,
 };
@@ -49,6 +51,10 @@ const ROUTES: Readonly<Record<string, Route>> = {
     post: { summary: "Count the tokens of a conversation, without an answer", body: "ChatRequest" },
   },
   "/v1/completions": { post: { summary: "Continue a text", body: "CompletionRequest", answers: GENERATED } },
+  "/completion": {
+    aliases: ["/completions"],
+    post: { summary: "Continue a text, as llama.cpp's server does", body: "NativeRequest", answers: GENERATED },
+  },
   "/v1/models": { aliases: ["/models"], get: { summary: "The served model, as a list" } },
   "/v1/models/{id}": { aliases: ["/models/{id}"], get: { summary: "The served model", parameters: [modelId] } },
   "/tokenize": { post: { summary: "Text to token ids", body: "TokenizeRequest" } },

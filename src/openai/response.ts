@@ -16,14 +16,14 @@ export interface Answer {
   readonly timings: Timings | undefined;
 }
 
-export interface CollectedSteps {
+interface CollectedSteps {
   readonly texts: string[];
   readonly reasons: FinishReason[];
   usage: Usage | undefined;
   timings: Timings | undefined;
 }
 
-export async function collectSteps(choices: number, steps: AsyncIterable<GenerationStep>): Promise<CollectedSteps> {
+async function collectSteps(choices: number, steps: AsyncIterable<GenerationStep>): Promise<CollectedSteps> {
   const collected: CollectedSteps = {
     texts: Array.from({ length: choices }, () => ""),
     reasons: Array.from({ length: choices }, (): FinishReason => "stop"),

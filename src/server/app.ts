@@ -19,6 +19,7 @@ import { completions } from "./routes/completions.ts";
 import { applyTemplate, inputTokens } from "./routes/chat-questions.ts";
 import { health } from "./routes/health.ts";
 import { model, models } from "./routes/models.ts";
+import { nativeCompletion } from "./routes/native-completion.ts";
 import { openApi } from "./routes/openapi.ts";
 import { root } from "./routes/root.ts";
 import { changeProps, loraAdapters, metricsPage, props, slots } from "./routes/status.ts";
@@ -77,6 +78,7 @@ export function createApp(options: AppOptions): Express {
   for (const [aliases, handler] of questions) {
     serve(app, aliases, { POST: [jsonBody(bodyLimitBytes), ready, handler] });
   }
+  serve(app, ["/completion", "/completions"], { POST: [jsonBody(bodyLimitBytes), nativeCompletion(options)] });
   serve(app, ["/v1/completions"], { POST: [jsonBody(bodyLimitBytes), completions(options)] });
 
   app.use(unknownPath);

@@ -22,13 +22,13 @@ export interface GenerationOptions {
 }
 
 /** What tells one generating route from the others. */
-export interface GenerationRoute<Request extends RequestSettings> {
+export interface GenerationRoute<Request extends RequestSettings, Started extends Generation> {
   readonly idPrefix: string;
   /** Throws the refusal of a bad body. */
   parse(body: unknown): Request;
-  start(engine: Engine, request: Request, signal: AbortSignal): Promise<Generation>;
+  start(engine: Engine, request: Request, signal: AbortSignal): Promise<Started>;
   /** How the answer is written. */
-  form(engine: Engine, request: Request, head: AnswerHead, generation: Generation): AnswerForm;
+  form(engine: Engine, request: Request, head: AnswerHead, started: Started): AnswerForm;
 }
 
 export interface AnswerForm {
@@ -42,9 +42,9 @@ export interface AnswerForm {
 const SLOW_CLIENT = { maxWaiting: 4 * 1024 * 1024, stallMs: 120_000 };
 
 /** The handler of a generating route. A refusal thrown here is answered by middleware/errors.ts. */
-export function generation<Request extends RequestSettings>(
+export function generation<Request extends RequestSettings, Started extends Generation>(
   { engine, log, anyModel, loadWaitMs }: GenerationOptions,
-  route: GenerationRoute<Request>,
+  route: GenerationRoute<Request, Started>,
 ): RequestHandler {
   return async (req, res) => {
     const created = Math.floor(Date.now() / 1000);

@@ -1,7 +1,7 @@
 import { contextLengthExceeded } from "../domain/context-length.ts";
 import type { Engine, Generation } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
-import type { GenerateRequest, GenerationStep, Timings, Usage } from "../domain/generation.ts";
+import type { GenerateRequest, GenerationStep, Prompt, Timings, Usage } from "../domain/generation.ts";
 
 /** Prompts of one request that are with the engine at the same time: the queue belongs to other clients too. */
 const AT_ONCE = 4;
@@ -14,6 +14,17 @@ interface Running {
   next: Promise<{ readonly from: Running; readonly result: IteratorResult<GenerationStep> }>;
 }
 
+export interface PromptsGeneration extends Generation {
+  readonly promptTokensEach: readonly number[];
+}
+
+/** A prompt in the client's own words, token ids written out. */
+export function textOf(engine: Engine, prompt: Prompt): string {
+  if (prompt.kind === "chat") return engine.render(prompt);
+  if (prompt.parts.every((part) => typeof part === "string")) return prompt.parts.join("");
+  return engine.detokenize(engine.tokenize(prompt.parts, { addSpecial: false, parseSpecial: true }));
+}
+
 /**
  * Runs the prompts of one request as if they were one: choice numbers go on from prompt to prompt, counts and times are
  * summed up. All prompts are checked before the first of them starts. Errors: as `Engine.generate`.
@@ -22,19 +33,23 @@ export async function generateAll(
   engine: Engine,
   requests: readonly GenerateRequest[],
   signal: AbortSignal,
-): Promise<Generation> {
+): Promise<PromptsGeneration> {
   const [first, ...others] = requests;
   if (first === undefined) throw new Error("a request has at least one prompt");
-  if (others.length === 0) return engine.generate(first, signal);
-  let promptTokens = 0;
+  if (others.length === 0) {
+    const generation = await engine.generate(first, signal);
+    return { ...generation, promptTokensEach: [generation.promptTokens] };
+  }
+  const promptTokensEach: number[] = [];
   const limit = engine.model.contextLength;
   for (const { prompt } of requests) {
     const tokens = await engine.count(prompt);
     if (tokens >= limit) throw contextLengthExceeded(prompt.kind, tokens, limit);
-    promptTokens += tokens;
+    promptTokensEach.push(tokens);
   }
   const { steps } = await engine.generate(first, signal);
-  return { promptTokens, steps: merge(engine, requests, steps[Symbol.asyncIterator](), signal) };
+  const promptTokens = promptTokensEach.reduce((total, tokens) => total + tokens, 0);
+  return { promptTokens, promptTokensEach, steps: merge(engine, requests, steps[Symbol.asyncIterator](), signal) };
 }
 
 async function* merge(
