@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { contextLengthExceeded } from "../domain/context-length.ts";
 import type { Engine, Generation } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
@@ -5,6 +7,8 @@ import type { GenerateRequest, GenerationStep, Prompt, Timings, Usage } from "..
 
 /** Prompts of one request that are with the engine at the same time: the queue belongs to other clients too. */
 const AT_ONCE = 4;
+/** How long to wait when the queue is full of others. */
+const RETRY_MS = 50;
 
 type Done = Extract<GenerationStep, { type: "done" }>;
 
@@ -65,12 +69,18 @@ async function* merge(
   let started = false;
   add(0, first);
   try {
-    while (running.size > 0) {
+    while (running.size > 0 || nextPrompt < requests.length) {
       while (running.size < AT_ONCE && nextPrompt < requests.length) {
-        const steps = await tryToStart(engine, requests[nextPrompt]!, signal, running.size > 0);
+        const steps = await tryToStart(engine, requests[nextPrompt]!, signal);
         if (steps === undefined) break;
         add(nextPrompt, steps);
         nextPrompt += 1;
+      }
+      if (running.size === 0) {
+        // Others' requests fill the queue: this one was accepted as a whole and waits for them.
+        await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+        if (signal.aborted) throw new CodedError("client_left", "The client left.");
+        continue;
       }
       const { from, result } = await Promise.race([...running.values()].map(({ next }) => next));
       if (result.done === true) {
@@ -110,18 +120,17 @@ async function takeFrom(from: Running): Promise<{ from: Running; result: Iterato
   return { from, result: await from.steps.next() };
 }
 
-/** A full queue is no refusal while another prompt of the same request runs: its end makes room. */
+/** A full queue refuses a request by its first prompt only; the others wait, which undefined says. */
 async function tryToStart(
   engine: Engine,
   request: GenerateRequest,
   signal: AbortSignal,
-  mayWait: boolean,
 ): Promise<AsyncIterator<GenerationStep> | undefined> {
   try {
     const { steps } = await engine.generate(request, signal);
     return steps[Symbol.asyncIterator]();
   } catch (error) {
-    if (mayWait && error instanceof CodedError && error.code === "rate_limit_exceeded") return undefined;
+    if (error instanceof CodedError && error.code === "rate_limit_exceeded") return undefined;
     throw error;
   }
 }
