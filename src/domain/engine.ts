@@ -1,4 +1,4 @@
-import type { GenerateRequest, GenerationStep } from "./generation.ts";
+import type { ChatPrompt, GenerateRequest, GenerationStep, Prompt, TokenizedParts } from "./generation.ts";
 import type { ModelCard } from "./model.ts";
 
 /** An accepted request. */
@@ -19,10 +19,21 @@ export interface SlotStatus {
   readonly cachedTokens: number;
 }
 
+export interface TokenizeOptions {
+  /** Put the model's own first token in front, where it has one. */
+  readonly addSpecial: boolean;
+  /** Read control tokens written in the text as such. */
+  readonly parseSpecial: boolean;
+}
+
 export interface EngineStatus {
   readonly slots: readonly SlotStatus[];
   /** Requests that wait for a slot. */
   readonly queued: number;
+  /** Batches computed since the start. */
+  readonly batches: number;
+  /** Busy slots, summed over these batches. */
+  readonly busySlotsInBatches: number;
 }
 
 /** The port between the server and inference. `src/engine` implements it; tests may fake it. */
@@ -39,6 +50,16 @@ export interface Engine {
    * when the queue is full, `invalid_value` where the model's template refuses the conversation.
    */
   generate(request: GenerateRequest, signal: AbortSignal): Promise<Generation>;
+  /** Tokens of a prompt, exactly as `generate` would count them; a prompt beyond the context is counted too. */
+  count(prompt: Prompt): Promise<number>;
+  /** The conversation as the model would read it. Errors: `invalid_value` where its template refuses. */
+  render(prompt: ChatPrompt): string;
+  /** Errors: `invalid_value` for a token id outside the vocabulary. */
+  tokenize(parts: TokenizedParts, options: TokenizeOptions): number[];
+  /** The text of tokens, control tokens written out. Errors: `invalid_value` for an id outside the vocabulary. */
+  detokenize(tokens: readonly number[]): string;
+  /** The bytes that each token stands for: not always whole characters. Errors as `detokenize`. */
+  pieces(tokens: readonly number[]): Uint8Array[];
   status(): EngineStatus;
   /** Ends running generations with `shutting_down` and frees all native memory. */
   close(): Promise<void>;

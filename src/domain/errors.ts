@@ -19,6 +19,7 @@ const BLAME = {
   request_too_large: "caller",
   unsupported_media_type: "caller",
   rate_limit_exceeded: "load",
+  no_free_slot: "load",
   model_loading: "load",
   shutting_down: "load",
   client_left: "caller",

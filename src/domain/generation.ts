@@ -21,12 +21,27 @@ export interface ToolDefinition {
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
-/** What to continue. Text in messages is never parsed for special tokens. */
-export type Prompt = {
+/** A conversation, put into text by the model's template. Text in messages is never parsed for special tokens. */
+export interface ChatPrompt {
   readonly kind: "chat";
   readonly messages: readonly ChatMessage[];
   readonly tools?: readonly ToolDefinition[];
-};
+}
+
+/**
+ * Text as the model shall see it: control tokens in it are parsed. Numbers are token ids. The model's own first token
+ * is added when it has one and the prompt starts with text.
+ */
+export interface TextPrompt {
+  readonly kind: "text";
+  readonly parts: TokenizedParts;
+}
+
+/** Texts and token ids, in order. */
+export type TokenizedParts = readonly (string | number)[];
+
+/** What to continue. */
+export type Prompt = ChatPrompt | TextPrompt;
 
 /** All values are given: the wire's defaults are filled in by openai/request.ts. Meanings are llama.cpp's. */
 export interface SamplingOptions {
@@ -77,7 +92,7 @@ export interface GenerateRequest {
   readonly prompt: Prompt;
   /** Answers to the one prompt, at least 1. */
   readonly choices: number;
-  /** Tokens of each answer; undefined runs until the context is full. */
+  /** Tokens of each answer; undefined runs until the context is full, 0 evaluates the prompt only. */
   readonly maxTokens: number | undefined;
   /** Texts that end an answer; none is empty. */
   readonly stop: readonly string[];
@@ -85,6 +100,14 @@ export interface GenerateRequest {
 }
 
 export type FinishReason = "stop" | "length";
+
+/** What there is to say of one choice's end, for those who want to know more than the reason. */
+export interface Ending {
+  /** Tokens sampled for this choice, end tokens left out. */
+  readonly tokens: number;
+  /** The stop sequence that was met; undefined at an end token or a limit. */
+  readonly stop: string | undefined;
+}
 
 export interface Usage {
   /** The prompt's tokens, counted once for all choices. */
@@ -97,6 +120,8 @@ export interface Usage {
 
 /** Where the time went, in milliseconds. Counts are tokens. */
 export interface Timings {
+  /** From acceptance to a slot. */
+  readonly queuedMs: number;
   readonly cachedTokens: number;
   readonly promptTokens: number;
   readonly promptMs: number;
@@ -111,5 +136,5 @@ export interface Timings {
 export type GenerationStep =
   | { readonly type: "started" }
   | { readonly type: "text"; readonly choice: number; readonly text: string }
-  | { readonly type: "finish"; readonly choice: number; readonly reason: FinishReason }
+  | { readonly type: "finish"; readonly choice: number; readonly reason: FinishReason; readonly ending?: Ending }
   | { readonly type: "done"; readonly usage: Usage; readonly timings: Timings };

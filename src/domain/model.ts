@@ -20,6 +20,13 @@ export interface ModelCard {
   readonly bytes: number;
   /** Weight format, such as `Q8_0`. */
   readonly quantization: string;
+  /** The model file's name, without its folder. */
+  readonly fileName: string;
+  /** The chat template's source. */
+  readonly chatTemplate: string;
+  /** Texts of the tokens that start and end a document; empty where the model has none. */
+  readonly bosToken: string;
+  readonly eosToken: string;
   /** Stable for the same model file, engine build and version. */
   readonly fingerprint: string;
 }

@@ -69,6 +69,8 @@ export class Scheduler {
   readonly #waiting: Job[] = [];
   #deliveries: Delivery[] = [];
   #clock = 0;
+  #batches = 0;
+  #busySlotsInBatches = 0;
   #promptTokensPerMs = 0.2;
   #loop: Promise<void> | undefined;
   #closed = false;
@@ -87,6 +89,11 @@ export class Scheduler {
 
   get slots(): readonly { id: number; busy: boolean; cachedTokens: number }[] {
     return this.#slots.map(({ id, job, tokens }) => ({ id, busy: job !== undefined, cachedTokens: tokens.length }));
+  }
+
+  /** Batches computed so far, and their busy slots summed up. */
+  get work(): { readonly batches: number; readonly busySlotsInBatches: number } {
+    return { batches: this.#batches, busySlotsInBatches: this.#busySlotsInBatches };
   }
 
   /** Jobs get slots in the order in which they come. */
@@ -134,6 +141,8 @@ export class Scheduler {
       this.#deliver();
       return this.#waiting.length > 0 || this.#slots.some((slot) => slot.job !== undefined);
     }
+    this.#batches += 1;
+    for (const slot of this.#slots) if (slot.job !== undefined) this.#busySlotsInBatches += 1;
     const startedAt = performance.now();
     const decoding = this.#context.decodeBatch();
     this.#deliver();
@@ -228,6 +237,10 @@ export class Scheduler {
       const token = tokens[index]!;
       if (running.cancelled || slot.job !== running) continue;
       if (running.produced === 0) running.job.onPrompt();
+      if (running.job.limit === 0) {
+        this.#end(slot, running, "length");
+        continue;
+      }
       if (token < 0 || this.#isEndToken(token)) {
         this.#deliverTo(slot);
         this.#end(slot, running, "stop");

@@ -1,6 +1,6 @@
 import { CodedError } from "../domain/errors.ts";
 import type { Generation } from "../domain/engine.ts";
-import type { FinishReason, GenerateRequest, GenerationStep } from "../domain/generation.ts";
+import type { Ending, FinishReason, GenerateRequest, GenerationStep } from "../domain/generation.ts";
 import type { Job, Scheduler } from "./batch.ts";
 import { Detokenizer } from "./detokenizer.ts";
 import type { Native, NativeModel, Token } from "./native.ts";
@@ -51,6 +51,7 @@ class RunningRequest {
   #unfinished: number;
   #cachedTokens = 0;
   #completionTokens = 0;
+  readonly #acceptedAt = performance.now();
   #startedAt = 0;
   #promptDoneAt = 0;
 
@@ -91,7 +92,7 @@ class RunningRequest {
         for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
       },
       text: (text) => this.steps.push({ type: "text", choice, text }),
-      finished: (reason, tokens) => this.#finish(choice, reason, tokens),
+      finished: (reason, ending) => this.#finish(choice, reason, ending),
       failed: (error) => {
         this.#cancel();
         this.steps.fail(error);
@@ -101,10 +102,10 @@ class RunningRequest {
     this.#context.scheduler.add(job);
   }
 
-  #finish(choice: number, reason: FinishReason, tokens: number): void {
-    this.#completionTokens += tokens;
+  #finish(choice: number, reason: FinishReason, ending: Ending): void {
+    this.#completionTokens += ending.tokens;
     this.#unfinished -= 1;
-    this.steps.push({ type: "finish", choice, reason });
+    this.steps.push({ type: "finish", choice, reason, ending });
     if (this.#unfinished > 0) return;
     this.steps.push(this.#done());
     this.steps.end();
@@ -116,6 +117,7 @@ class RunningRequest {
       type: "done",
       usage: { promptTokens, cachedTokens: this.#cachedTokens, completionTokens: this.#completionTokens },
       timings: {
+        queuedMs: this.#startedAt - this.#acceptedAt,
         cachedTokens: this.#cachedTokens,
         promptTokens: promptTokens - this.#cachedTokens,
         promptMs: this.#promptDoneAt - this.#startedAt,
@@ -134,7 +136,7 @@ interface ChoiceEvents {
   started(cachedTokens: number): void;
   promptDone(): void;
   text(text: string): void;
-  finished(reason: FinishReason, tokens: number): void;
+  finished(reason: FinishReason, ending: Ending): void;
   failed(error: unknown): void;
 }
 
@@ -190,7 +192,7 @@ class ChoiceJob implements Job {
   onEnd(reason: FinishReason): void {
     const metStop = this.#send(this.#detokenizer.flush());
     if (!metStop) this.#sendText(this.#stop.flush());
-    this.#events.finished(metStop ? "stop" : reason, this.#tokens);
+    this.#events.finished(metStop ? "stop" : reason, { tokens: this.#tokens, stop: this.#stop.met });
   }
 
   onError(error: unknown): void {

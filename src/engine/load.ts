@@ -1,15 +1,17 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
+import { basename } from "node:path";
 
-import type { Engine, EngineStatus, Generation } from "../domain/engine.ts";
+import type { Engine, EngineStatus, Generation, TokenizeOptions } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
-import type { GenerateRequest } from "../domain/generation.ts";
+import type { ChatPrompt, GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
 import type { ModelCard } from "../domain/model.ts";
 import { readGgufHeader, type GgufHeader } from "../gguf/gguf-header.ts";
 import { BATCH_TOKENS, Scheduler } from "./batch.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
-import { openNative, type NativeContext, type NativeModel } from "./native.ts";
+import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
 import { PromptBuilder } from "./prompt.ts";
+import { tokenBytes } from "./token-bytes.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 export interface EngineOptions {
@@ -78,11 +80,22 @@ class LlamaEngine implements Engine {
         `All ${this.#options.slots} slots are busy and ${this.#options.queueLength} requests wait already. Try again later.`,
       );
     }
-    const isOver = () => signal.aborted || this.#closing.signal.aborted;
-    const building = loaded.prompts.build(request.prompt, loaded.contextLength, isOver);
+    const tokens = await this.#build(request.prompt, loaded.contextLength, () => signal.aborted);
+    // The engine may have been closed meanwhile.
+    return startGeneration(this.#require(), request, tokens, signal);
+  }
+
+  async count(prompt: Prompt): Promise<number> {
+    return (await this.#build(prompt, Number.POSITIVE_INFINITY, () => false)).length;
+  }
+
+  /** `close` waits for what is being built here: native memory must not go while it is read. */
+  async #build(prompt: Prompt, limit: number, isOver: () => boolean): Promise<Token[]> {
+    const { prompts } = this.#require();
+    const building = prompts.build(prompt, limit, () => isOver() || this.#closing.signal.aborted);
     this.#preparing.add(building);
     try {
-      return startGeneration(loaded, request, await building, signal);
+      return await building;
     } catch (error) {
       // While the engine closes, every fault is that.
       this.#require();
@@ -92,9 +105,29 @@ class LlamaEngine implements Engine {
     }
   }
 
+  render(prompt: ChatPrompt): string {
+    return this.#require().prompts.render(prompt);
+  }
+
+  tokenize(parts: TokenizedParts, options: TokenizeOptions): number[] {
+    return this.#require().prompts.tokenize(parts, options);
+  }
+
+  detokenize(tokens: readonly number[]): string {
+    const { model, vocabulary } = this.#require();
+    vocabulary.refuseUnknown(tokens, "tokens");
+    return model.detokenize(Uint32Array.from(tokens), true);
+  }
+
+  pieces(tokens: readonly number[]): Uint8Array[] {
+    const { model, vocabulary } = this.#require();
+    vocabulary.refuseUnknown(tokens, "tokens");
+    return tokens.map((token) => tokenBytes(model, token, vocabulary.isByteLevel));
+  }
+
   status(): EngineStatus {
     const { scheduler } = this.#require();
-    return { slots: scheduler.slots, queued: scheduler.waiting };
+    return { slots: scheduler.slots, queued: scheduler.waiting, ...scheduler.work };
   }
 
   async close(): Promise<void> {
@@ -143,6 +176,7 @@ class LlamaEngine implements Engine {
       contextLength,
       isEndToken: (token) => model.isEogToken(token),
     });
+    const prompts = new PromptBuilder(native, model, vocabulary, template);
     this.#loaded = {
       native,
       model,
@@ -150,8 +184,13 @@ class LlamaEngine implements Engine {
       scheduler,
       contextLength,
       vocabulary,
-      prompts: new PromptBuilder(native, model, vocabulary, template),
-      card: await describe(this.#options, header, model, vocabulary, contextLength),
+      prompts,
+      card: {
+        ...(await describe(this.#options, header, model, vocabulary, contextLength)),
+        chatTemplate: template,
+        bosToken: prompts.bosToken,
+        eosToken: prompts.eosToken,
+      },
     };
     log?.("model loaded", {
       model: this.#options.modelId,
@@ -181,7 +220,7 @@ async function describe(
   model: NativeModel,
   vocabulary: Vocabulary,
   contextLength: number,
-): Promise<ModelCard> {
+): Promise<Omit<ModelCard, "chatTemplate" | "bosToken" | "eosToken">> {
   const { mtimeMs } = await stat(options.modelPath);
   const bytes = model.getTotalSize();
   const identity = [options.modelId, bytes, header.parameterCount, header.quantization, contextLength].join("|");
@@ -197,6 +236,7 @@ async function describe(
     parameters: model.getTotalParameters(),
     bytes,
     quantization: header.quantization,
+    fileName: basename(options.modelPath),
     fingerprint: `fp_${createHash("sha256").update(identity).digest("hex").slice(0, 10)}`,
   };
 }

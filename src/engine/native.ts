@@ -127,6 +127,8 @@ export interface ContextOptions {
 export const TOKEN_UNKNOWN = 1;
 export const TOKEN_CONTROL = 8;
 export const TOKEN_USER_DEFINED = 16;
+/** SentencePiece's tokens for single bytes, written `<0x0A>`. */
+export const TOKEN_BYTE = 32;
 
 /** llama.cpp's vocabulary kinds by number. Source: llama.cpp, include/llama.h, enum llama_vocab_type. */
 export const VOCABULARY_TYPES = ["none", "spm", "bpe", "wpm", "ugm", "rwkv", "plamo2"] as const;

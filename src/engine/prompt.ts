@@ -1,7 +1,16 @@
 import { randomBytes } from "node:crypto";
 
+import { contextLengthExceeded } from "../domain/context-length.ts";
 import { CodedError } from "../domain/errors.ts";
-import type { ChatMessage, Prompt, ToolDefinition } from "../domain/generation.ts";
+import type { TokenizeOptions } from "../domain/engine.ts";
+import type {
+  ChatMessage,
+  ChatPrompt,
+  Prompt,
+  TextPrompt,
+  TokenizedParts,
+  ToolDefinition,
+} from "../domain/generation.ts";
 import type { Native, NativeModel, NativeRenderer, Token } from "./native.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -19,6 +28,8 @@ const MESSAGE_CHARACTERS = 64;
 export class PromptBuilder {
   readonly #renderer: NativeRenderer;
   readonly #vocabulary: Vocabulary;
+  /** For a prompt of nothing at all: a document's start, as OpenAI has it. */
+  readonly #start: Token;
   readonly #bos: { readonly token: Token; readonly text: string } | undefined;
   readonly #specials: { readonly bos_token: string; readonly eos_token: string };
   #lastPiece: Promise<unknown> = Promise.resolve();
@@ -32,20 +43,74 @@ export class PromptBuilder {
     this.#vocabulary = vocabulary;
     const text = (token: Token) => (token < 0 || token >= vocabulary.size ? "" : model.getTokenString(token));
     this.#specials = { bos_token: text(model.tokenBos()), eos_token: text(model.tokenEos()) };
+    this.#start = model.tokenBos() >= 0 ? model.tokenBos() : model.tokenEos();
     this.#bos = model.shouldPrependBosToken() ? { token: model.tokenBos(), text: this.#specials.bos_token } : undefined;
   }
 
+  get bosToken(): string {
+    return this.#specials.bos_token;
+  }
+
+  get eosToken(): string {
+    return this.#specials.eos_token;
+  }
+
   /**
-   * Errors: `context_length_exceeded` above `limit` tokens; `invalid_value` where the template refuses the messages.
+   * Errors: `context_length_exceeded` above `limit` tokens; `invalid_value` where the template refuses the messages, or
+   * for a token id outside the vocabulary.
+   */
+  async build(prompt: Prompt, limit: number, isOver = () => false): Promise<Token[]> {
+    const tokens =
+      prompt.kind === "chat"
+        ? await this.#fromChat(prompt, limit, isOver)
+        : await this.#fromText(prompt, limit, isOver);
+    if (tokens.length >= limit) throw contextLengthExceeded(prompt.kind, tokens.length, limit);
+    return tokens;
+  }
+
+  /** The conversation as text, the client's own included. Errors: `invalid_value` where the template refuses it. */
+  render(prompt: ChatPrompt): string {
+    let refusal: unknown;
+    for (const shape of SHAPES) {
+      try {
+        return this.#renderMessages(shape(prompt.messages), prompt, (text) => text);
+      } catch (error) {
+        refusal ??= error;
+      }
+    }
+    throw refused(refusal);
+  }
+
+  /** Errors: `invalid_value` for a token id outside the vocabulary. */
+  tokenize(parts: TokenizedParts, { addSpecial, parseSpecial }: TokenizeOptions, param = "content"): Token[] {
+    this.#vocabulary.refuseUnknown(parts, param);
+    const tokens: Token[] = addSpecial && this.#bos !== undefined ? [this.#bos.token] : [];
+    for (const part of parts) {
+      if (typeof part === "number") tokens.push(part);
+      else for (const token of this.#vocabulary.tokenizeText(part, parseSpecial)) tokens.push(token);
+    }
+    return tokens;
+  }
+
+  async #fromText({ parts }: TextPrompt, limit: number, isOver: () => boolean): Promise<Token[]> {
+    for (const part of parts) if (typeof part === "string") await this.#refuseHuge("text", part, limit, isOver);
+    const tokens = this.tokenize(parts, { addSpecial: typeof parts[0] === "string", parseSpecial: true }, "prompt");
+    return tokens.length === 0 ? [this.#start] : tokens;
+  }
+
+  /**
    * Text of the client never becomes a control token: it is rendered twice, once with marks in its place. Where both
    * renderings hold the same control tokens, all of them are the template's and the text is tokenized whole, exactly as
    * llama.cpp does. Where not, the template's parts and the client's parts are tokenized apart.
    */
-  async build(prompt: Prompt, limit: number, isOver = () => false): Promise<Token[]> {
+  async #fromChat(prompt: ChatPrompt, limit: number, isOver: () => boolean): Promise<Token[]> {
     // A message is a token at least. Rendering thousands of them would hold up the others for a second.
-    if (prompt.messages.length >= limit) throw tooLong(prompt.messages.length, limit, "at least ");
+    if (prompt.messages.length >= limit) {
+      throw contextLengthExceeded("chat", prompt.messages.length, limit, "at least ");
+    }
     const marks = new Marks();
-    const { rendered, marked } = await this.#render(prompt, marks, (text) => this.#refuseHuge(text, limit, isOver));
+    const check = (text: string) => this.#refuseHuge("chat", text, limit, isOver);
+    const { rendered, marked } = await this.#renderTwice(prompt, marks, check);
     const structure = this.#vocabulary.findStructure(rendered);
     const own = this.#vocabulary.findStructure(marked);
     const harmless = structure.length === own.length && structure.every((text, index) => text === own[index]);
@@ -53,7 +118,6 @@ export class PromptBuilder {
       ? [...this.#vocabulary.tokenizeTemplate(this.#withoutBos(rendered))]
       : this.#tokenizeApart(this.#withoutBos(marked), marks);
     if (this.#bos !== undefined) tokens.unshift(this.#bos.token);
-    if (tokens.length >= limit) throw tooLong(tokens.length, limit);
     return tokens;
   }
 
@@ -75,23 +139,22 @@ export class PromptBuilder {
   }
 
   /** Tries the messages as they are, then as stricter templates want them. What `check` refuses is rendered once only. */
-  async #render(
-    prompt: Prompt,
+  async #renderTwice(
+    prompt: ChatPrompt,
     marks: Marks,
     check: (rendered: string) => Promise<void>,
   ): Promise<{ rendered: string; marked: string }> {
     let refusal: unknown;
     const render = (messages: readonly ChatMessage[], map: Mapper) => {
       try {
-        const variables = toVariables(messages, prompt.tools, map);
-        return this.#renderer.render({ ...variables, ...this.#specials, ...surroundings() });
+        return this.#renderMessages(messages, prompt, map);
       } catch (error) {
         refusal ??= error;
         return undefined;
       }
     };
     const isLarge = sizeOf(prompt) > PIECE_CHARACTERS;
-    for (const shape of [asGiven, withSystemInFirstTurn, withTurnsMerged]) {
+    for (const shape of SHAPES) {
       const messages = shape(prompt.messages);
       const plain = () => render(messages, (text) => text);
       const rendered = isLarge ? await this.#inTurn(plain) : plain();
@@ -100,11 +163,11 @@ export class PromptBuilder {
       const marked = render(messages, (text, isJson) => marks.hide(text, isJson));
       if (marked !== undefined) return { rendered, marked };
     }
-    const reason = refusal instanceof Error ? refusal.message.replace(/^AddonJinjaRenderer: /, "").slice(0, 200) : "";
-    throw new CodedError("invalid_value", `The model's chat template refuses these messages: ${reason}`, {
-      param: "messages",
-      cause: refusal,
-    });
+    throw refused(refusal);
+  }
+
+  #renderMessages(messages: readonly ChatMessage[], { tools }: ChatPrompt, map: Mapper): string {
+    return this.#renderer.render({ ...toVariables(messages, tools, map), ...this.#specials, ...surroundings() });
   }
 
   /** One piece of work between two turns of the event loop, however many requests have some. */
@@ -114,8 +177,8 @@ export class PromptBuilder {
     return result;
   }
 
-  async #refuseHuge(text: string, limit: number, isOver: () => boolean): Promise<void> {
-    if (text.length <= PIECE_CHARACTERS) return;
+  async #refuseHuge(kind: Prompt["kind"], text: string, limit: number, isOver: () => boolean): Promise<void> {
+    if (text.length <= PIECE_CHARACTERS || limit === Number.POSITIVE_INFINITY) return;
     let count = 0;
     for (let start = 0; start < text.length; start += PIECE_CHARACTERS) {
       if (isOver()) throw new CodedError("client_left", "The client left.");
@@ -124,11 +187,11 @@ export class PromptBuilder {
     }
     // Cutting words can add a token a piece; what is that close to the limit is counted exactly afterwards.
     const pieces = Math.ceil(text.length / PIECE_CHARACTERS);
-    if (count - 2 * pieces >= limit) throw tooLong(count, limit);
+    if (count - 2 * pieces >= limit) throw contextLengthExceeded(kind, count, limit);
   }
 }
 
-function sizeOf({ messages }: Prompt): number {
+function sizeOf({ messages }: ChatPrompt): number {
   return messages.reduce(
     (sum, { content, toolCalls = [] }) =>
       toolCalls.reduce(
@@ -139,13 +202,12 @@ function sizeOf({ messages }: Prompt): number {
   );
 }
 
-function tooLong(tokens: number, limit: number, bound = ""): CodedError {
-  return new CodedError(
-    "context_length_exceeded",
-    `This model's maximum context length is ${limit} tokens. However, your messages resulted in ${bound}${tokens} tokens, ` +
-      "which exceeds the available context size. Please reduce the length of the messages.",
-    { param: "messages", details: { n_prompt_tokens: tokens, n_ctx: limit } },
-  );
+function refused(refusal: unknown): CodedError {
+  const reason = refusal instanceof Error ? refusal.message.replace(/^AddonJinjaRenderer: /, "").slice(0, 200) : "";
+  return new CodedError("invalid_value", `The model's chat template refuses these messages: ${reason}`, {
+    param: "messages",
+    cause: refusal,
+  });
 }
 
 /** Stand-ins for the client's texts: plain letters and digits, which templates and tokenizers leave alone. */
@@ -260,3 +322,6 @@ function withTurnsMerged(messages: readonly ChatMessage[]): readonly ChatMessage
   if (merged[0]?.role === "assistant") merged.unshift({ role: "user", content: "" });
   return merged;
 }
+
+/** From what the client gave to what the strictest templates take. */
+const SHAPES = [asGiven, withSystemInFirstTurn, withTurnsMerged] as const;

@@ -11,9 +11,15 @@ export interface StopResult {
 export class StopMatcher {
   readonly #stops: readonly string[];
   #held = "";
+  #met: string | undefined;
 
   constructor(stops: readonly string[]) {
     this.#stops = stops;
+  }
+
+  /** The stop sequence that was met. */
+  get met(): string | undefined {
+    return this.#met;
   }
 
   push(piece: string): StopResult {
@@ -22,7 +28,7 @@ export class StopMatcher {
     let first = -1;
     for (const stop of this.#stops) {
       const at = text.indexOf(stop);
-      if (at >= 0 && (first < 0 || at < first)) first = at;
+      if (at >= 0 && (first < 0 || at < first)) [first, this.#met] = [at, stop];
     }
     if (first >= 0) {
       this.#held = "";

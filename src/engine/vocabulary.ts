@@ -1,3 +1,4 @@
+import { CodedError } from "../domain/errors.ts";
 import {
   TOKEN_CONTROL,
   TOKEN_UNKNOWN,
@@ -46,6 +47,17 @@ export class Vocabulary {
     return this.#endTokens;
   }
 
+  /** Errors: `invalid_value` that names the first id which is no token's. */
+  refuseUnknown(parts: readonly (string | number)[], param: string): void {
+    const unknown = parts.find((part) => typeof part === "number" && !(part >= 0 && part < this.size));
+    if (unknown === undefined) return;
+    throw new CodedError(
+      "invalid_value",
+      `Invalid value for '${param}': expected token ids between 0 and ${this.size - 1}, got ${unknown}.`,
+      { param },
+    );
+  }
+
   /** The structural tokens' texts found in a text, in order. */
   findStructure(text: string): readonly string[] {
     return this.#structural === undefined ? [] : (text.match(this.#structural) ?? []);
@@ -53,7 +65,12 @@ export class Vocabulary {
 
   /** Tokens of text that is the template's own, control tokens parsed. */
   tokenizeTemplate(text: string): Uint32Array {
-    return this.#model.tokenize(text, true);
+    return this.tokenizeText(text, true);
+  }
+
+  /** The tokenizer as it is. */
+  tokenizeText(text: string, parseSpecial: boolean): Uint32Array {
+    return this.#model.tokenize(text, parseSpecial);
   }
 
   /**

@@ -13,6 +13,35 @@ export function toErrorEvent(body: ErrorBody): string {
 export interface ChunkOptions {
   readonly choices: number;
   readonly includeUsage: boolean;
+  readonly form: ChunkForm;
+}
+
+/** How a route writes the members of a choice that hold its text. All is JSON text without the braces around it. */
+export interface ChunkForm {
+  readonly object: string;
+  /** What stands before and after the text. */
+  readonly around: readonly [string, string];
+  /** The first chunk of a choice; undefined sends none. */
+  readonly opening: (choice: number) => string | undefined;
+  /** The chunk that holds nothing but the reason. */
+  readonly closing: string;
+}
+
+export const CHAT_CHUNKS: ChunkForm = {
+  object: "chat.completion.chunk",
+  around: [`"delta":{"content":`, "}"],
+  opening: () => `"delta":{"role":"assistant","content":"","refusal":null}`,
+  closing: `"delta":{}`,
+};
+
+/** `echo`: the prompt's text for each choice, sent first where it is not empty. */
+export function textChunks(echo: readonly string[]): ChunkForm {
+  return {
+    object: "text_completion",
+    around: [`"text":`, ""],
+    opening: (choice) => (echo[choice] ? `"text":${JSON.stringify(echo[choice])}` : undefined),
+    closing: `"text":""`,
+  };
 }
 
 function lastMembers(timings: Timings): string {
@@ -20,7 +49,7 @@ function lastMembers(timings: Timings): string {
 }
 
 /**
- * Steps → the text of their events: the role once for each choice, contents, each choice's reason alone, the usage
+ * Steps → the text of their events: each choice's opening once, contents, each choice's reason alone, the usage
  * last. The timings travel in the last chunk, so the last reason waits for them.
  *
  * This runs for each token of each stream. Everything but the content is the same in all of a choice's chunks and is
@@ -28,25 +57,27 @@ function lastMembers(timings: Timings): string {
  */
 export function createChunkEncoder(
   head: AnswerHead,
-  { choices, includeUsage }: ChunkOptions,
+  { choices, includeUsage, form }: ChunkOptions,
 ): (step: GenerationStep) => string {
   const { id, created, model, fingerprint } = head;
-  const common = { id, object: "chat.completion.chunk", created, model, system_fingerprint: fingerprint };
+  const common = { id, object: form.object, created, model, system_fingerprint: fingerprint };
   // `{…,"choices":[` without the end of the object
   const start = `data: ${JSON.stringify(common).slice(0, -1)},"choices":[`;
   const usage = includeUsage ? `,"usage":null` : "";
   const end = `]${usage}}\n\n`;
-  const beforeContent = Array.from({ length: choices }, (_, index) => `${start}{"index":${index},"delta":{"content":`);
-  const afterContent = `},"logprobs":null,"finish_reason":null}${end}`;
+  const [before, after] = form.around;
+  const rest = `,"logprobs":null,"finish_reason":null}${end}`;
+  const beforeContent = Array.from({ length: choices }, (_, index) => `${start}{"index":${index},${before}`);
+  const afterContent = after + rest;
   let unfinished = choices;
   let lastReason = "";
 
-  function roleEvent(index: number): string {
-    const delta = `{"role":"assistant","content":"","refusal":null}`;
-    return `${start}{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":null}${end}`;
+  function openingEvent(index: number): string {
+    const members = form.opening(index);
+    return members === undefined ? "" : `${start}{"index":${index},${members}${rest}`;
   }
   function reasonChoice(index: number, reason: FinishReason): string {
-    return `${start}{"index":${index},"delta":{},"logprobs":null,"finish_reason":"${reason}"}]${usage}`;
+    return `${start}{"index":${index},${form.closing},"logprobs":null,"finish_reason":"${reason}"}]${usage}`;
   }
 
   return (step) => {
@@ -55,7 +86,7 @@ export function createChunkEncoder(
         // An empty piece would be an event that says nothing.
         return step.text === "" ? "" : beforeContent[step.choice] + JSON.stringify(step.text) + afterContent;
       case "started":
-        return Array.from({ length: choices }, (_, index) => roleEvent(index)).join("");
+        return Array.from({ length: choices }, (_, index) => openingEvent(index)).join("");
       case "finish": {
         unfinished -= 1;
         const open = reasonChoice(step.choice, step.reason);

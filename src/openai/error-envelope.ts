@@ -46,6 +46,7 @@ const KINDS: Partial<Record<ErrorCode, Kind>> = {
   // Nobody reads this answer; logs do.
   client_left: { status: 499, type: INVALID },
   not_supported: { status: 501, type: "not_supported_error" },
+  no_free_slot: { status: 503, type: "unavailable_error", retryAfterSeconds: 2 },
   model_loading: { status: 503, type: "unavailable_error", retryAfterSeconds: 5 },
   shutting_down: { status: 503, type: "unavailable_error", retryAfterSeconds: 5 },
 };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { schemaOf } from "./body.ts";
 import { logitBias } from "./logit-bias.ts";
 import { messages } from "./messages.ts";
 import {
@@ -31,7 +32,7 @@ export interface Field {
   readonly meaning: string;
 }
 
-function honoured<Schema extends z.ZodType>(schema: Schema, meaning: string) {
+export function honoured<Schema extends z.ZodType>(schema: Schema, meaning: string) {
   return { use: "honoured", schema, meaning } as const;
 }
 
@@ -43,7 +44,7 @@ function ignored<Schema extends z.ZodType>(schema: Schema, meaning = "no effect,
   return { use: "ignored", schema: schema.optional(), meaning } as const;
 }
 
-function neutral<Schema extends z.ZodType>(
+export function neutral<Schema extends z.ZodType>(
   schema: Schema,
   isNeutral: (value: z.output<Schema>) => boolean,
   lack: string,
@@ -64,7 +65,7 @@ const breakersError = { error: "a non-empty array of at most 64 strings" };
 const breakers = z.array(string(), breakersError).min(1, breakersError).max(64, breakersError);
 
 const tokenLimitError = { error: "an integer of at least 1, or -1 for no limit" };
-const tokenLimit = z.int(tokenLimitError).refine((tokens) => tokens >= 1 || tokens === -1, tokenLimitError);
+export const tokenLimit = z.int(tokenLimitError).refine((tokens) => tokens >= 1 || tokens === -1, tokenLimitError);
 
 const MAX_STOPS = 64;
 const stopError = { error: `a string or an array of at most ${MAX_STOPS} strings` };
@@ -256,8 +257,4 @@ export const CHAT_FIELDS = {
   verbose: ignored(boolean()),
 } as const satisfies Record<string, Field>;
 
-type ChatShape = { [Name in keyof typeof CHAT_FIELDS]: (typeof CHAT_FIELDS)[Name]["schema"] };
-
-export const chatBody = z.object(
-  Object.fromEntries(Object.entries(CHAT_FIELDS).map(([name, { schema }]) => [name, schema])) as ChatShape,
-);
+export const chatBody = z.object(schemaOf(CHAT_FIELDS));

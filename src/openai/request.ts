@@ -1,18 +1,18 @@
 import type { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
-import type { DryOptions, GenerateRequest, SamplingOptions } from "../domain/generation.ts";
-import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE, type Field } from "./fields.ts";
+import type { ChatPrompt, DryOptions, GenerateRequest, Prompt, SamplingOptions } from "../domain/generation.ts";
+import { readBody } from "./body.ts";
+import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
-import { toRefusal } from "./refusal.ts";
 
 const DEFAULT_PING_SECONDS = 15;
 const MAX_SEED = 2n ** 64n - 1n;
 
-export interface ChatRequest {
+/** What every generating request says besides its prompt. */
+export interface RequestSettings {
   /** Undefined is the served model. */
   readonly model: string | undefined;
-  readonly generate: GenerateRequest;
   readonly stream: boolean;
   readonly includeUsage: boolean;
   /** Silence in a stream after which a comment is due; undefined is never. */
@@ -21,18 +21,45 @@ export interface ChatRequest {
   readonly ignored: readonly string[];
 }
 
+export interface ChatRequest extends RequestSettings {
+  readonly generate: GenerateRequest;
+}
+
+/** A conversation whose answer is not wanted: its tokens or its text are. */
+export interface ChatQuestion {
+  readonly model: string | undefined;
+  readonly prompt: ChatPrompt;
+  readonly ignored: readonly string[];
+}
+
+type ChatBody = z.output<typeof chatBody>;
+/** What the chat route's fields have in common with the other generating routes'. */
+export type SharedBody = Omit<ChatBody, "messages" | "n" | "max_tokens" | "max_completion_tokens" | "logprobs">;
+
 /**
  * Body of POST /v1/chat/completions → what the engine is asked.
  * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
  */
 export function parseChatRequest(body: unknown): ChatRequest {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new CodedError("invalid_type", "Invalid type for the body: expected a JSON object.");
-  }
-  const { known, ignored } = sortMembers(body);
-  const result = chatBody.safeParse(known);
-  if (!result.success) throw toRefusal(known, result.error.issues[0]!);
-  const fields = result.data;
+  const { fields, ignored } = readBody(CHAT_FIELDS, chatBody, body);
+  const limit = fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens;
+  return {
+    ...toSettings(fields, ignored),
+    generate: toGenerate(fields, toChatPrompt(fields), fields.n ?? fields.n_cmpl ?? 1, limit),
+  };
+}
+
+/** The same body, for routes that only count or render it. Errors: as parseChatRequest. */
+export function parseChatQuestion(body: unknown): ChatQuestion {
+  const { model, generate, ignored } = parseChatRequest(body);
+  return { model, prompt: generate.prompt as ChatPrompt, ignored };
+}
+
+function toChatPrompt({ messages }: ChatBody): ChatPrompt {
+  return { kind: "chat", messages: messages.map(toChatMessage) };
+}
+
+export function toSettings(fields: SharedBody, ignored: readonly string[]): RequestSettings {
   if (fields.stream_options !== undefined && !fields.stream) {
     throw new CodedError(
       "invalid_value",
@@ -42,13 +69,6 @@ export function parseChatRequest(body: unknown): ChatRequest {
   }
   return {
     model: fields.model === "" ? undefined : fields.model,
-    generate: {
-      prompt: { kind: "chat", messages: fields.messages.map(toChatMessage) },
-      choices: fields.n ?? fields.n_cmpl ?? 1,
-      maxTokens: toTokenLimit(fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens),
-      stop: [fields.stop ?? []].flat().filter((text) => text !== ""),
-      sampling: toSampling(fields),
-    },
     stream: fields.stream,
     includeUsage: fields.stream_options?.include_usage ?? false,
     pingMs: toPingMs(fields.sse_ping_interval),
@@ -56,29 +76,23 @@ export function parseChatRequest(body: unknown): ChatRequest {
   };
 }
 
-/** Members set to null are absent. Names like `__proto__` are unknown like any other. */
-function sortMembers(body: object): { known: Record<string, unknown>; ignored: string[] } {
-  const known: Record<string, unknown> = {};
-  const ignored: string[] = [];
-  for (const [name, value] of Object.entries(body)) {
-    if (value === null) continue;
-    const field = fieldNamed(name);
-    if (field !== undefined) known[name] = value;
-    if (field === undefined || (field.use === "ignored" && !isOff(name, value))) ignored.push(name);
-  }
-  return { known, ignored };
+/** `limit`: tokens of each answer, where -1 and undefined are none. */
+export function toGenerate(
+  fields: SharedBody,
+  prompt: Prompt,
+  choices: number,
+  limit: number | undefined,
+): GenerateRequest {
+  return {
+    prompt,
+    choices,
+    maxTokens: limit === -1 ? undefined : limit,
+    stop: [fields.stop ?? []].flat().filter((text) => text !== ""),
+    sampling: toSampling(fields),
+  };
 }
 
-function fieldNamed(name: string): Field | undefined {
-  return Object.hasOwn(CHAT_FIELDS, name) ? CHAT_FIELDS[name as keyof typeof CHAT_FIELDS] : undefined;
-}
-
-/** `tfs_z: 1` asks for nothing, so nothing was ignored. */
-function isOff(name: string, value: unknown): boolean {
-  return name === "tfs_z" && value === 1;
-}
-
-function toSampling(fields: z.output<typeof chatBody>): SamplingOptions {
+function toSampling(fields: SharedBody): SamplingOptions {
   return {
     temperature: fields.temperature,
     topK: Math.max(0, fields.top_k),
@@ -97,7 +111,7 @@ function toSampling(fields: z.output<typeof chatBody>): SamplingOptions {
   };
 }
 
-function toDry(fields: z.output<typeof chatBody>): DryOptions | undefined {
+function toDry(fields: SharedBody): DryOptions | undefined {
   if (fields.dry_multiplier === 0) return undefined;
   return {
     multiplier: fields.dry_multiplier,
@@ -116,10 +130,6 @@ function toSeed(seed: number | undefined): bigint | undefined {
   const whole = BigInt(seed);
   // 2^64-1 has no double of its own and arrives as 2^64.
   return whole > MAX_SEED ? MAX_SEED : whole;
-}
-
-function toTokenLimit(tokens: number | undefined): number | undefined {
-  return tokens === -1 ? undefined : tokens;
 }
 
 function toPingMs(seconds: number = DEFAULT_PING_SECONDS): number | undefined {

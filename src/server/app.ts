@@ -12,11 +12,18 @@ import { cors } from "./middleware/cors.ts";
 import { errors } from "./middleware/errors.ts";
 import { onlyMethods, paths, unknownPath } from "./middleware/paths.ts";
 import { requestId } from "./middleware/request-id.ts";
+import { ServerMetrics } from "./metrics/server-metrics.ts";
 import { waitUntilReady } from "./readiness.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
+import { completions } from "./routes/completions.ts";
+import { applyTemplate, inputTokens } from "./routes/chat-questions.ts";
 import { health } from "./routes/health.ts";
 import { model, models } from "./routes/models.ts";
+import { nativeCompletion } from "./routes/native-completion.ts";
+import { openApi } from "./routes/openapi.ts";
 import { root } from "./routes/root.ts";
+import { changeProps, loraAdapters, metricsPage, props, slots } from "./routes/status.ts";
+import { detokenize, tokenize } from "./routes/tokens.ts";
 
 export interface AppOptions {
   readonly engine: Engine;
@@ -40,7 +47,8 @@ export function createApp(options: AppOptions): Express {
   app.disable("x-powered-by").disable("etag").set("query parser", false);
   app.enable("case sensitive routing").enable("strict routing");
 
-  app.use(requestId(log), cors(corsOrigin), paths);
+  const metrics = new ServerMetrics(engine);
+  app.use(requestId(log), metrics.measure, cors(corsOrigin), paths);
 
   serve(app, ["/health", "/v1/health"], { GET: [health(engine, lifecycle)] });
   serve(app, ["/"], { GET: [root(engine)] });
@@ -53,9 +61,25 @@ export function createApp(options: AppOptions): Express {
   };
   serve(app, ["/v1/models", "/models"], { GET: [ready, models(engine)] });
   serve(app, ["/v1/models/*id", "/models/*id"], { GET: [ready, model(engine) as RequestHandler] });
+  serve(app, ["/props"], { GET: [ready, props(engine)], POST: [changeProps] });
+  serve(app, ["/slots"], { GET: [ready, slots(engine)] });
+  serve(app, ["/metrics"], { GET: [metricsPage(metrics)] });
+  serve(app, ["/openapi.json"], { GET: [openApi()] });
+  serve(app, ["/lora-adapters"], { GET: [loraAdapters] });
   serve(app, ["/v1/chat/completions", "/chat/completions"], {
     POST: [jsonBody(bodyLimitBytes), chatCompletions(options)],
   });
+  const questions: [string[], RequestHandler][] = [
+    [["/v1/chat/completions/input_tokens", "/chat/completions/input_tokens"], inputTokens(options)],
+    [["/apply-template"], applyTemplate(options)],
+    [["/tokenize"], tokenize(engine)],
+    [["/detokenize"], detokenize(engine)],
+  ];
+  for (const [aliases, handler] of questions) {
+    serve(app, aliases, { POST: [jsonBody(bodyLimitBytes), ready, handler] });
+  }
+  serve(app, ["/completion", "/completions"], { POST: [jsonBody(bodyLimitBytes), nativeCompletion(options)] });
+  serve(app, ["/v1/completions"], { POST: [jsonBody(bodyLimitBytes), completions(options)] });
 
   app.use(unknownPath);
   app.use(errors(log));

@@ -2,7 +2,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Engine, EngineStatus, Generation } from "../../src/domain/engine.ts";
 import { CodedError } from "../../src/domain/errors.ts";
-import type { GenerateRequest, GenerationStep } from "../../src/domain/generation.ts";
+import type {
+  ChatPrompt,
+  GenerateRequest,
+  GenerationStep,
+  Prompt,
+  TokenizedParts,
+} from "../../src/domain/generation.ts";
 import type { ModelCard } from "../../src/domain/model.ts";
 
 /** A step to yield, milliseconds to wait, something to throw, or a promise to wait for. */
@@ -20,6 +26,10 @@ const card: ModelCard = {
   parameters: 2_000_000,
   bytes: 4_000_000,
   quantization: "Q8_0",
+  fileName: "tiny.gguf",
+  chatTemplate: "{{ messages }}",
+  bosToken: "<s>",
+  eosToken: "</s>",
   fingerprint: "fp_test",
 };
 
@@ -38,6 +48,7 @@ export function done(completionTokens: number): GenerationStep {
     type: "done",
     usage: { promptTokens: 3, cachedTokens: 1, completionTokens },
     timings: {
+      queuedMs: 2,
       cachedTokens: 1,
       promptTokens: 2,
       promptMs: 4,
@@ -53,6 +64,7 @@ export interface FakeEngineOptions {
   readonly refusal?: Error;
   /** Default: ready at once. */
   readonly ready?: Promise<void>;
+  readonly slots?: EngineStatus["slots"];
 }
 
 /** Stands at the engine's port: plays a script, and records what it was asked and whether it was told to stop. */
@@ -101,8 +113,29 @@ export class FakeEngine implements Engine {
     }
   }
 
+  /** Each text part is as many tokens as it has characters. */
+  async count(prompt: Prompt): Promise<number> {
+    return prompt.kind === "chat" ? 3 : prompt.parts.reduce<number>((sum, part) => sum + String(part).length, 0);
+  }
+
+  render(prompt: ChatPrompt): string {
+    return prompt.messages.map(({ content }) => content).join("\n");
+  }
+
+  tokenize(parts: TokenizedParts): number[] {
+    return parts.flatMap((part) => (typeof part === "number" ? [part] : [...Buffer.from(part)]));
+  }
+
+  detokenize(tokens: readonly number[]): string {
+    return Buffer.from(tokens).toString();
+  }
+
+  pieces(tokens: readonly number[]): Uint8Array[] {
+    return tokens.map((token) => Uint8Array.of(token));
+  }
+
   status(): EngineStatus {
-    return { slots: [], queued: 0 };
+    return { slots: this.#options.slots ?? [], queued: 0, batches: 4, busySlotsInBatches: 6 };
   }
 
   async close(): Promise<void> {

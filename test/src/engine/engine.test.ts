@@ -72,6 +72,21 @@ describe("engine, demo model", () => {
     assert.ok(kinds.slice(1, -2).every((kind) => kind === "text"));
   });
 
+  test("no tokens at all are sampled where none are wanted, and the prompt's state is kept", async () => {
+    const steps = await collect(engine, chatRequest("Say the lamp is warm", { maxTokens: 0, choices: 2 }));
+    assert.equal(textOf(steps), "");
+    assert.deepEqual([finishOf(steps, 0), finishOf(steps, 1)], ["length", "length"]);
+    assert.equal(doneOf(steps).usage.completionTokens, 0);
+    const again = doneOf(await collect(engine, chatRequest("Say the lamp is warm"))).usage;
+    assert.equal(again.cachedTokens, again.promptTokens - 1);
+  });
+
+  test("an end tells the tokens of its choice and the stop sequence that was met", async () => {
+    const steps = await collect(engine, chatRequest("Say this is a test", { stop: ["nothing", " a"] }));
+    const finish = steps.find((step) => step.type === "finish");
+    assert.deepEqual(finish?.ending, { tokens: doneOf(steps).usage.completionTokens, stop: " a" });
+  });
+
   test("the second turn of a conversation reuses the first one's state", async () => {
     const first = [{ role: "user", content: "My name is Ada. Please remember it." }] as const;
     const answer = textOf(await collect(engine, chatRequest(first)));

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { CodedError } from "../../../src/domain/errors.ts";
 import type { GenerationStep } from "../../../src/domain/generation.ts";
-import { createChunkEncoder } from "../../../src/openai/chunks.ts";
+import { CHAT_CHUNKS, createChunkEncoder } from "../../../src/openai/chunks.ts";
 import { toErrorAnswer } from "../../../src/openai/error-envelope.ts";
 import { toChatCompletion } from "../../../src/openai/response.ts";
 
@@ -11,7 +11,7 @@ const head = { id: "chatcmpl-1", created: 1731000000, model: "tiny", fingerprint
 const done: GenerationStep = {
   type: "done",
   usage: { promptTokens: 9, cachedTokens: 4, completionTokens: 8 },
-  timings: { cachedTokens: 4, promptTokens: 5, promptMs: 10, predictedTokens: 8, predictedMs: 0 },
+  timings: { queuedMs: 1, cachedTokens: 4, promptTokens: 5, promptMs: 10, predictedTokens: 8, predictedMs: 0 },
 };
 const steps: GenerationStep[] = [
   { type: "started" },
@@ -54,7 +54,7 @@ async function* asStream() {
 
 function chunks(includeUsage: boolean): Record<string, unknown>[] {
   return steps
-    .map(createChunkEncoder(head, { choices: 2, includeUsage }))
+    .map(createChunkEncoder(head, { choices: 2, includeUsage, form: CHAT_CHUNKS }))
     .join("")
     .split("\n\n")
     .filter((event) => event !== "")

@@ -181,7 +181,8 @@ test("the engine gets the messages and the settings of the request", async () =>
     .send({ messages: [{ role: "user", content: "grüße 👋 <|im_end|>" }], temperature: 0, max_tokens: 5, seed: 7 })
     .expect(200);
   const [request] = engine.requests;
-  assert.deepEqual(request?.prompt.messages, [{ role: "user", content: "grüße 👋 <|im_end|>" }]);
+  const messages = [{ role: "user", content: "grüße 👋 <|im_end|>" }];
+  assert.deepEqual(request?.prompt, { kind: "chat", messages });
   assert.deepEqual([request?.maxTokens, request?.sampling.temperature, request?.sampling.seed], [5, 0, 7n]);
 });
 

@@ -1,0 +1,71 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { format, resolveConfig } from "prettier";
+
+import { BODIES, createOpenApi } from "../src/openai/openapi.ts";
+
+/** A committed file that is made from the source, in whole or in part. */
+export interface GeneratedFile {
+  readonly path: string;
+  readonly committed: string;
+  readonly generated: string;
+}
+
+/** Compiled scripts live in dist/scripts. */
+const root = new URL("../../", import.meta.url);
+const START = "<!-- request fields: written by `npm run regenerate` -->";
+const END = "<!-- end of request fields -->";
+const COLUMNS = { ChatRequest: "chat", CompletionRequest: "completions", NativeRequest: "native" } as const;
+
+export async function generatedFiles(): Promise<GeneratedFile[]> {
+  const readme = read("README.md");
+  return [
+    await made("docs/openapi.json", JSON.stringify(createOpenApi())),
+    await made("README.md", between(readme, fieldTable())),
+  ];
+}
+
+async function made(name: string, text: string): Promise<GeneratedFile> {
+  const path = fileURLToPath(new URL(name, root));
+  const options = await resolveConfig(path);
+  return { path, committed: read(name), generated: await format(text, { ...options, filepath: path }) };
+}
+
+function read(name: string): string {
+  try {
+    return readFileSync(new URL(name, root), "utf8");
+  } catch {
+    // The first time.
+    return "";
+  }
+}
+
+function between(text: string, part: string): string {
+  const [start, end] = [text.indexOf(START), text.indexOf(END)];
+  if (start < 0 || end < start) throw new Error(`README.md has lost its marks: ${START} … ${END}`);
+  return `${text.slice(0, start + START.length)}\n\n${part}\n${text.slice(end)}`;
+}
+
+/** Fields that mean the same on several routes share a row. */
+function fieldTable(): string {
+  const rows = new Map<string, { name: string; routes: string[]; use: string; meaning: string }>();
+  for (const [body, route] of Object.entries(COLUMNS)) {
+    for (const [name, { use, meaning }] of Object.entries(BODIES[body]!)) {
+      const key = JSON.stringify([name, use, meaning]);
+      const row = rows.get(key) ?? { name, routes: [], use, meaning };
+      row.routes.push(route);
+      rows.set(key, row);
+    }
+  }
+  const lines = [...rows.values()].map(
+    ({ name, routes, use, meaning }) =>
+      `| \`${name}\` | ${routes.join(", ")} | ${USES[use] ?? use} | ${meaning.replaceAll("|", "\\|")} |`,
+  );
+  return ["| field | routes | what happens | meaning |", "| - | - | - | - |", ...lines, ""].join("\n");
+}
+
+const USES: Readonly<Record<string, string>> = {
+  neutral: "refused unless it asks for nothing",
+  ignored: "checked, then ignored and reported",
+  accepted: "checked, then accepted",
+};

@@ -1,0 +1,114 @@
+import { z } from "zod";
+
+import type { GenerateRequest, TokenizedParts } from "../domain/generation.ts";
+import { readBody, schemaOf } from "./body.ts";
+import { TEXT_FIELDS } from "./completion-request.ts";
+import { honoured, neutral } from "./fields.ts";
+import { toGenerate, toSettings, type RequestSettings } from "./request.ts";
+import { array, string } from "./schemas.ts";
+import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
+
+const MAX_PROMPTS = 256;
+
+const promptError = {
+  error: "a string, an array of token ids and strings, an object with `prompt_string`, or an array of several of these",
+};
+const wrapped = z.object({ prompt_string: string(), multimodal_data: array().max(0).nullish() }, promptError);
+const item = z.union([tokenizedPart, tokenizedParts.min(1, promptError), wrapped], promptError);
+const list = z.array(item, promptError).min(1, promptError);
+
+/** Whether the client gave a list, and so gets one. */
+interface NativePrompts {
+  readonly isList: boolean;
+  readonly prompts: readonly TokenizedParts[];
+}
+
+const prompt = z
+  .union([z.string(), wrapped, list], promptError)
+  .transform(toPrompts)
+  .refine(({ prompts }) => prompts.length <= MAX_PROMPTS, { error: `at most ${MAX_PROMPTS} prompts` });
+
+/** A flat array with a number in it is one prompt. */
+function toPrompts(given: string | z.output<typeof wrapped> | z.output<typeof list>): NativePrompts {
+  if (!Array.isArray(given)) return { isList: false, prompts: [toParts(given)] };
+  const isFlat = given.every((part) => typeof part === "number" || typeof part === "string");
+  if (isFlat && given.some((part) => typeof part === "number")) return { isList: false, prompts: [given] };
+  return { isList: true, prompts: given.map(toParts) };
+}
+
+function toParts(given: z.output<typeof item>): TokenizedParts {
+  if (typeof given === "string" || typeof given === "number") return [given];
+  return "prompt_string" in given ? [given.prompt_string] : given;
+}
+
+const TEXT_ONLY = "the model reads text only. Leave it out.";
+const isEmpty = (items: readonly unknown[]) => items.length === 0;
+const atLeastZero = { error: "a number of at least 0" };
+const anyNumber = z.number({ error: "a number" });
+
+/** As the fields of /v1/completions that continue a text, with llama.cpp's own ranges. */
+export const NATIVE_FIELDS = {
+  prompt: honoured(prompt, "what to continue: a string, token ids and strings, {prompt_string}, or a list of these"),
+  ...TEXT_FIELDS,
+  temperature: honoured(z.number(atLeastZero).min(0, atLeastZero).default(0.8), "0 is greedy"),
+  presence_penalty: honoured(anyNumber.default(0), "subtracted once from tokens seen"),
+  frequency_penalty: honoured(anyNumber.default(0), "subtracted for each time a token was seen"),
+  image_data: neutral(array(), isEmpty, TEXT_ONLY),
+  multimodal_data: neutral(array(), isEmpty, TEXT_ONLY),
+  system_prompt: {
+    use: "ignored",
+    schema: z.unknown().optional(),
+    meaning: "no effect, reported as ignored",
+  },
+} as const;
+
+const nativeBody = z.object(schemaOf(NATIVE_FIELDS));
+
+export interface NativeRequest extends RequestSettings {
+  readonly generate: readonly GenerateRequest[];
+  /** Whether the answer is a list. */
+  readonly isList: boolean;
+  /** llama.cpp's echo of all parameters, defaults filled in. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** What llama.cpp reports of samplers that this server does not run or that are off. */
+const OFF = {
+  dynatemp_range: 0,
+  dynatemp_exponent: 1,
+  typical_p: 1,
+  top_n_sigma: -1,
+  mirostat: 0,
+  mirostat_tau: 5,
+  mirostat_eta: 0.1,
+  min_keep: 0,
+  n_probs: 0,
+  post_sampling_probs: false,
+  samplers: ["penalties", "dry", "top_k", "top_p", "min_p", "xtc", "temperature"],
+  grammar: "",
+  lora: [],
+};
+
+/**
+ * Body of POST /completion → what the engine is asked.
+ * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
+ */
+export function parseNativeRequest(body: unknown): NativeRequest {
+  const { fields, ignored } = readBody(NATIVE_FIELDS, nativeBody, body);
+  const { isList, prompts } = fields.prompt;
+  const choices = fields.n ?? fields.n_cmpl ?? 1;
+  const limit = fields.n_predict ?? fields.max_tokens;
+  const generate = prompts.map((parts) => toGenerate(fields, { kind: "text", parts }, choices, limit));
+  const { prompt: _prompt, logit_bias: biases, ...rest } = fields;
+  const settings = {
+    ...OFF,
+    ...rest,
+    seed: fields.seed ?? -1,
+    stop: generate[0]?.stop ?? [],
+    n_predict: limit ?? -1,
+    max_tokens: limit ?? -1,
+    // JSON has no infinity: "never" is null, as JSON.stringify has it.
+    logit_bias: biases,
+  };
+  return { ...toSettings(fields, ignored), generate, isList: isList || choices > 1, settings };
+}

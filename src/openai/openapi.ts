@@ -1,0 +1,156 @@
+import { z } from "zod";
+
+import { COMPLETION_FIELDS } from "./completion-request.ts";
+import { schemaOf } from "./body.ts";
+import { CHAT_FIELDS, type Field } from "./fields.ts";
+import { NATIVE_FIELDS } from "./native-request.ts";
+import { DETOKENIZE_FIELDS, TOKENIZE_FIELDS } from "./token-requests.ts";
+
+/** Of the API; as in package.json. */
+const VERSION = "0.1.0";
+
+type Fields = Readonly<Record<string, Field>>;
+
+interface Operation {
+  readonly summary: string;
+  /** The table that validates the body. */
+  readonly body?: string;
+  /** The answer's media types; JSON unless given. */
+  readonly answers?: readonly string[];
+  readonly parameters?: readonly object[];
+  /** The only status, where it is a refusal. */
+  readonly status?: number;
+}
+
+interface Route {
+  readonly aliases?: readonly string[];
+  readonly get?: Operation;
+  readonly post?: Operation;
+}
+
+/** The tables that validate request bodies, by the name that the document gives them. */
+export const BODIES: Readonly<Record<string, Fields>> = {
+  ChatRequest: CHAT_FIELDS,
+  CompletionRequest: COMPLETION_FIELDS,
+  NativeRequest: NATIVE_FIELDS,
+  TokenizeRequest: TOKENIZE_FIELDS,
+  DetokenizeRequest: DETOKENIZE_FIELDS,
+};
+
+const GENERATED = ["application/json", "text/event-stream"];
+const modelId = { name: "id", in: "path", required: true, schema: { type: "string" } };
+const failOnNoSlot = { name: "fail_on_no_slot", in: "query", schema: { const: "1" } };
+
+const ROUTES: Readonly<Record<string, Route>> = {
+  "/v1/chat/completions": {
+    aliases: ["/chat/completions"],
+    post: { summary: "Continue a conversation", body: "ChatRequest", answers: GENERATED },
+  },
+  "/v1/chat/completions/input_tokens": {
+    aliases: ["/chat/completions/input_tokens"],
+    post: { summary: "Count the tokens of a conversation, without an answer", body: "ChatRequest" },
+  },
+  "/v1/completions": { post: { summary: "Continue a text", body: "CompletionRequest", answers: GENERATED } },
+  "/completion": {
+    aliases: ["/completions"],
+    post: { summary: "Continue a text, as llama.cpp's server does", body: "NativeRequest", answers: GENERATED },
+  },
+  "/v1/models": { aliases: ["/models"], get: { summary: "The served model, as a list" } },
+  "/v1/models/{id}": { aliases: ["/models/{id}"], get: { summary: "The served model", parameters: [modelId] } },
+  "/tokenize": { post: { summary: "Text to token ids", body: "TokenizeRequest" } },
+  "/detokenize": { post: { summary: "Token ids to text", body: "DetokenizeRequest" } },
+  "/apply-template": { post: { summary: "A conversation as the model would read it", body: "ChatRequest" } },
+  "/props": {
+    get: { summary: "The model's properties and the defaults of requests" },
+    post: { summary: "Refused: properties cannot be changed", status: 501 },
+  },
+  "/slots": { get: { summary: "What each slot does", parameters: [failOnNoSlot] } },
+  "/metrics": { get: { summary: "Counts and times for Prometheus", answers: ["text/plain"] } },
+  "/lora-adapters": { get: { summary: "Adapters, of which there are none" } },
+  "/health": { aliases: ["/v1/health"], get: { summary: "Whether requests can be answered" } },
+  "/openapi.json": { get: { summary: "This document" } },
+  "/": { get: { summary: "The model's name and links", answers: ["application/json", "text/html"] } },
+};
+
+/** An OpenAPI 3.1 description of every route, made from the same tables that validate requests. */
+export function createOpenApi(): Record<string, unknown> {
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Pinference",
+      version: VERSION,
+      description:
+        "OpenAI-compatible inference. Members of a body that are not described are ignored and named in the header " +
+        "X-Ignored-Params; null is the same as leaving a member out.",
+    },
+    // Relative to this document, so that it holds under any prefix.
+    servers: [{ url: "." }],
+    security: [{}, { bearer: [] }, { apiKey: [] }],
+    paths: Object.fromEntries(Object.entries(ROUTES).map(([path, route]) => [path, toPathItem(route)])),
+    components: {
+      schemas: {
+        ...Object.fromEntries(Object.entries(BODIES).map(([name, table]) => [name, toBodySchema(table)])),
+        Error: ERROR,
+      },
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer" },
+        apiKey: { type: "apiKey", in: "header", name: "X-Api-Key" },
+      },
+    },
+  };
+}
+
+const text = { type: "string" };
+const ERROR = {
+  type: "object",
+  required: ["error"],
+  properties: {
+    error: {
+      type: "object",
+      required: ["message", "type", "param", "code"],
+      properties: {
+        message: text,
+        type: text,
+        param: { type: ["string", "null"] },
+        code: { type: ["string", "null"] },
+      },
+    },
+  },
+};
+
+function toPathItem({ aliases, get, post }: Route): Record<string, unknown> {
+  return {
+    ...(aliases !== undefined && { description: `Also at ${aliases.join(" and ")}.`, "x-aliases": aliases }),
+    ...(get !== undefined && { get: toOperation(get) }),
+    ...(post !== undefined && { post: toOperation(post) }),
+  };
+}
+
+function toOperation(operation: Operation): Record<string, unknown> {
+  const { summary, body, answers = ["application/json"], parameters, status } = operation;
+  const success = { description: "Success", content: Object.fromEntries(answers.map((type) => [type, {}])) };
+  return {
+    summary,
+    ...(parameters !== undefined && { parameters }),
+    ...(body !== undefined && {
+      requestBody: { required: true, content: json({ $ref: `#/components/schemas/${body}` }) },
+    }),
+    responses: {
+      ...(status === undefined && { 200: success }),
+      [status ?? "default"]: { description: "Refusal", content: json({ $ref: "#/components/schemas/Error" }) },
+    },
+  };
+}
+
+function json(schema: object): Record<string, object> {
+  return { "application/json": { schema } };
+}
+
+function toBodySchema(table: Fields): Record<string, unknown> {
+  const { $schema: _, ...schema } = z.toJSONSchema(z.object(schemaOf(table)), { io: "input", unrepresentable: "any" });
+  const properties = Object.entries(schema.properties ?? {}).map(([name, property]) => {
+    const { meaning, use } = table[name]!;
+    return [name, { ...(property as object), description: meaning, "x-use": use }];
+  });
+  return { ...schema, properties: Object.fromEntries(properties) as Record<string, unknown> };
+}

@@ -1,0 +1,44 @@
+import type { RequestHandler } from "express";
+
+import type { Engine } from "../../domain/engine.ts";
+import { CodedError } from "../../domain/errors.ts";
+import { toProps, toSlots } from "../../openai/status.ts";
+import type { ServerMetrics } from "../metrics/server-metrics.ts";
+
+/** GET /props */
+export function props(engine: Engine): RequestHandler {
+  return (_req, res) => {
+    res.json(toProps(engine.model, engine.status().slots.length));
+  };
+}
+
+/** POST /props: nothing of it can be changed while the server runs. */
+export const changeProps: RequestHandler = () => {
+  throw new CodedError("not_supported", "The server's properties cannot be changed while it runs.");
+};
+
+/** GET /slots. With `?fail_on_no_slot=1` a server whose slots are all busy says so by its status. */
+export function slots(engine: Engine): RequestHandler {
+  return (req, res) => {
+    const status = engine.status();
+    const wantsFree = new URL(req.url, "http://localhost").searchParams.get("fail_on_no_slot") === "1";
+    if (wantsFree && status.slots.every(({ busy }) => busy)) {
+      throw new CodedError("no_free_slot", "All slots are busy.");
+    }
+    res.json(toSlots(status.slots, engine.model.contextLength));
+  };
+}
+
+/** GET /metrics. Never waits: a server that still loads has metrics too. */
+export function metricsPage(metrics: ServerMetrics): RequestHandler {
+  return (_req, res) => {
+    // Express would add a charset.
+    res.setHeader("Content-Type", "text/plain; version=0.0.4");
+    res.end(metrics.render());
+  };
+}
+
+/** GET /lora-adapters: none is ever loaded. */
+export const loraAdapters: RequestHandler = (_req, res) => {
+  res.json([]);
+};

@@ -1,0 +1,120 @@
+/** POST /completion, llama.cpp's own route, over the real engine and the demo model. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import supertest from "supertest";
+
+import type { Engine } from "../../src/domain/engine.ts";
+import { startDemoEngine } from "../support/demo-engine.ts";
+import { appOf, eventsIn } from "../support/server.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+const question = "<|im_start|>user\nSay this is a test<|im_end|>\n<|im_start|>assistant\n";
+const expected = "This is a test.";
+
+describe("llama.cpp's completion over the demo model", () => {
+  let engine: Engine;
+  before(async () => {
+    engine = await startDemoEngine();
+  });
+  after(() => engine.close());
+
+  const post = (body: object, path = "/completion") => supertest(appOf(engine)).post(path).send(body);
+  const ask = async (body: object) => (await post({ temperature: 0, ...body }).expect(200)).body as Members;
+
+  test("the answer has llama.cpp's members, old and new, under both paths", async () => {
+    for (const path of ["/completion", "/completions"]) {
+      const { body } = await post({ prompt: question, temperature: 0, image_data: [], n: 1 }, path).expect(200);
+      const { generation_settings: settings, timings, ...rest } = body as Members & { timings: Members };
+      const evaluated = await engine.count({ kind: "text", parts: [question] });
+      const predicted = rest["tokens_predicted"] as number;
+      assert.deepEqual(rest, {
+        index: 0,
+        content: expected,
+        tokens: [],
+        id_slot: -1,
+        stop: true,
+        model: "aleph-tiny-chat",
+        tokens_predicted: predicted,
+        tokens_evaluated: evaluated,
+        prompt: question,
+        has_new_line: false,
+        truncated: false,
+        stop_type: "eos",
+        stopping_word: "",
+        tokens_cached: evaluated + predicted,
+        slot_id: -1,
+        stopped_eos: true,
+        stopped_limit: false,
+        stopped_word: false,
+      });
+      assert.equal(timings["predicted_n"], predicted);
+      const { temperature, top_k, mirostat, n_predict } = settings as Members;
+      assert.deepEqual([temperature, top_k, mirostat, n_predict], [0, 40, 0, -1]);
+    }
+  });
+
+  test("it tells which stop sequence was met, and a limit from an end", async () => {
+    const word = await ask({ prompt: question, stop: ["nothing", " a"] });
+    assert.deepEqual([word["content"], word["stop_type"], word["stopping_word"]], ["This is", "word", " a"]);
+    const limit = await ask({ prompt: question, n_predict: 2 });
+    assert.deepEqual([limit["stop_type"], limit["tokens_predicted"], limit["truncated"]], ["limit", 2, false]);
+    const none = await ask({ prompt: question, n_predict: 0 });
+    assert.deepEqual([none["content"], none["tokens_predicted"]], ["", 0]);
+  });
+
+  test("an answer that fills the context is truncated", async () => {
+    const { body } = await post({ prompt: "a ".repeat(900), ignore_eos: true, temperature: 0 }).expect(200);
+    assert.deepEqual([body.stop_type, body.truncated], ["limit", true]);
+    assert.equal(body.tokens_evaluated + body.tokens_predicted, 2048);
+  });
+
+  test("ids, mixed arrays and prompt_string are one prompt; a list of prompts gets a list", async () => {
+    const ids = engine.tokenize([question], { addSpecial: false, parseSpecial: true });
+    for (const prompt of [ids, [...ids.slice(0, 2), engine.detokenize(ids.slice(2))], { prompt_string: question }]) {
+      assert.equal((await ask({ prompt }))["content"], expected);
+    }
+    const list = (await ask({ prompt: [question, { prompt_string: "Hello" }, ids], n_predict: 20 })) as unknown;
+    assert.deepEqual(
+      (list as Members[]).map(({ index, prompt }) => [index, prompt]),
+      [
+        [0, question],
+        [1, "Hello"],
+        [2, question],
+      ],
+    );
+    assert.equal((list as Members[])[2]?.["content"], expected);
+  });
+
+  test("a stream is pieces, then the last object without text, and no [DONE]", async () => {
+    const { text } = await post({ prompt: question, temperature: 0, stream: true })
+      .expect(200)
+      .expect("content-type", "text/event-stream; charset=utf-8");
+    const events = eventsIn(text).map((event) => JSON.parse(event) as Members);
+    const last = events.pop()!;
+    assert.deepEqual([last["stop"], last["content"], last["stop_type"]], [true, "", "eos"]);
+    assert.equal(events.map(({ content }) => content).join(""), expected);
+    assert.ok(events.every(({ stop }) => stop === false));
+    assert.equal(events.at(-1)?.["tokens_evaluated"], last["tokens_evaluated"]);
+  });
+
+  test("ranges are llama.cpp's, refusals name the parameter", async () => {
+    assert.equal((await ask({ prompt: question, temperature: 3, top_k: 1 }))["content"], expected);
+    const cases: [object, string, string][] = [
+      [{}, "missing_required_parameter", "prompt"],
+      [{ prompt: [] }, "invalid_value", "prompt"],
+      [{ prompt: 3 }, "invalid_type", "prompt"],
+      [{ prompt: [999_999] }, "invalid_value", "prompt"],
+      [{ prompt: "a", n_predict: -2 }, "invalid_value", "n_predict"],
+      [{ prompt: "a", temperature: -1 }, "invalid_value", "temperature"],
+      [{ prompt: "a", image_data: [{}] }, "unsupported_parameter", "image_data"],
+      [{ prompt: "word ".repeat(4000) }, "context_length_exceeded", "prompt"],
+    ];
+    for (const [body, code, param] of cases) {
+      const { error } = (await post(body).expect(400)).body as { error: Members };
+      assert.deepEqual([error["code"], error["param"]], [code, param], JSON.stringify(body).slice(0, 80));
+    }
+    const { headers } = await post({ prompt: "a", n_predict: 1, system_prompt: "x" }).expect(200);
+    assert.equal(headers["x-ignored-params"], "system_prompt");
+  });
+});

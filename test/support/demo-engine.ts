@@ -1,0 +1,18 @@
+import type { Engine } from "../../src/domain/engine.ts";
+import { startEngine } from "../../src/engine/load.ts";
+import { demoModelPath } from "./demo-model.ts";
+
+/** The real engine with the demo model, ready. */
+export async function startDemoEngine({ slots = 4, queueLength = 4 } = {}): Promise<Engine> {
+  const engine = startEngine({
+    modelPath: demoModelPath,
+    modelId: "aleph-tiny-chat",
+    aliases: ["openhermes-2.5"],
+    contextLength: undefined,
+    slots,
+    queueLength,
+    threads: 1,
+  });
+  await engine.ready;
+  return engine;
+}
