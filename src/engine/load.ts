@@ -10,6 +10,7 @@ import { BATCH_TOKENS, Scheduler } from "./batch.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
 import { openNative, type NativeContext, type NativeModel } from "./native.ts";
 import { PromptBuilder } from "./prompt.ts";
+import { TokenTexts } from "./token-texts.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 export interface EngineOptions {
@@ -143,6 +144,7 @@ class LlamaEngine implements Engine {
       scheduler,
       contextLength,
       vocabulary,
+      tokenTexts: new TokenTexts(model, vocabulary.isByteLevel),
       prompts: new PromptBuilder(native, model, vocabulary, template),
       card: await describe(this.#options, header, model, vocabulary, contextLength),
     };

@@ -1,7 +1,13 @@
 import type { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
-import type { DryOptions, GenerateRequest, SamplingOptions } from "../domain/generation.ts";
+import {
+  DEFAULT_SAMPLERS,
+  type DryOptions,
+  type GenerateRequest,
+  type MirostatSettings,
+  type SamplingOptions,
+} from "../domain/generation.ts";
 import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE, type Field } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
 import { toRefusal } from "./refusal.ts";
@@ -40,6 +46,13 @@ export function parseChatRequest(body: unknown): ChatRequest {
       { param: "stream_options" },
     );
   }
+  if (fields.top_logprobs > 0 && !fields.logprobs) {
+    throw new CodedError(
+      "invalid_value",
+      "Invalid value for 'top_logprobs': expected it only together with 'logprobs': true.",
+      { param: "top_logprobs" },
+    );
+  }
   return {
     model: fields.model === "" ? undefined : fields.model,
     generate: {
@@ -48,6 +61,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
       maxTokens: toTokenLimit(fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens),
       stop: [fields.stop ?? []].flat().filter((text) => text !== ""),
       sampling: toSampling(fields),
+      topLogprobs: fields.logprobs ? fields.top_logprobs : undefined,
     },
     stream: fields.stream,
     includeUsage: fields.stream_options?.include_usage ?? false,
@@ -91,10 +105,29 @@ function toSampling(fields: z.output<typeof chatBody>): SamplingOptions {
     xtcProbability: fields.xtc_probability,
     xtcThreshold: fields.xtc_threshold,
     dry: toDry(fields),
+    typicalP: fields.typical_p,
+    topNSigma: fields.top_n_sigma,
+    dynatempRange: fields.dynatemp_range,
+    dynatempExponent: fields.dynatemp_exponent,
+    minKeep: fields.min_keep,
+    mirostat: toMirostat(fields),
+    ...toChain(fields),
     logitBias: fields.logit_bias,
     ignoreEos: fields.ignore_eos,
     seed: toSeed(fields.seed),
   };
+}
+
+function toMirostat(fields: z.output<typeof chatBody>): MirostatSettings | undefined {
+  const { mirostat, mirostat_tau: tau, mirostat_eta: eta } = fields;
+  return mirostat === 1 || mirostat === 2 ? { version: mirostat, tau, eta } : undefined;
+}
+
+/** A target is enough to turn adaptive-p on; llama.cpp wants it named in the order as well. */
+function toChain(fields: z.output<typeof chatBody>): Pick<SamplingOptions, "adaptiveP" | "samplers"> {
+  const { adaptive_target: target, adaptive_decay: decay, samplers } = fields;
+  if (target < 0) return { adaptiveP: undefined, samplers: samplers ?? DEFAULT_SAMPLERS };
+  return { adaptiveP: { target, decay }, samplers: samplers ?? [...DEFAULT_SAMPLERS, "adaptive_p"] };
 }
 
 function toDry(fields: z.output<typeof chatBody>): DryOptions | undefined {

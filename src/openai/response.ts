@@ -1,4 +1,5 @@
-import type { FinishReason, GenerationStep, Timings, Usage } from "../domain/generation.ts";
+import type { FinishReason, GenerationStep, Timings, TokenChance, Usage } from "../domain/generation.ts";
+import { toLogprobs } from "./logprobs.ts";
 import { toTimings, toUsage } from "./usage.ts";
 
 /** What all parts of one answer have in common. */
@@ -19,16 +20,19 @@ export interface ChatAnswer {
 /** All steps → one `chat.completion`. */
 export async function toChatCompletion(
   head: AnswerHead,
-  choices: number,
+  { choices, logprobs }: { readonly choices: number; readonly logprobs: boolean },
   steps: AsyncIterable<GenerationStep>,
 ): Promise<ChatAnswer> {
   const texts = Array.from({ length: choices }, () => "");
   const reasons = Array.from({ length: choices }, (): FinishReason => "stop");
+  const tokens = Array.from({ length: choices }, (): TokenChance[] => []);
   let usage: Usage | undefined;
   let timings: Timings | undefined;
   for await (const step of steps) {
-    if (step.type === "text") texts[step.choice] += step.text;
-    else if (step.type === "finish") reasons[step.choice] = step.reason;
+    if (step.type === "text") {
+      texts[step.choice] += step.text;
+      tokens[step.choice]!.push(...(step.tokens ?? []));
+    } else if (step.type === "finish") reasons[step.choice] = step.reason;
     else if (step.type === "done") ({ usage, timings } = step);
   }
   const body = {
@@ -41,7 +45,7 @@ export async function toChatCompletion(
     choices: texts.map((content, index) => ({
       index,
       finish_reason: reasons[index],
-      logprobs: null,
+      logprobs: logprobs ? toLogprobs(tokens[index]!) : null,
       message: { role: "assistant", content, refusal: null, annotations: [] },
     })),
     ...(usage && { usage: toUsage(usage) }),

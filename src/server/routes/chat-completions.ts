@@ -52,7 +52,12 @@ async function sendWhole(
   steps: AsyncIterable<GenerationStep>,
 ): Promise<void> {
   const exchange = exchangeOf(res);
-  const { body, usage, timings } = await toChatCompletion(head, request.generate.choices, steps);
+  const { choices, topLogprobs } = request.generate;
+  const { body, usage, timings } = await toChatCompletion(
+    head,
+    { choices, logprobs: topLogprobs !== undefined },
+    steps,
+  );
   Object.assign(exchange, { usage, timings });
   if (res.destroyed) return;
   res.set("openai-processing-ms", String(elapsedMs(exchange))).json(body);
