@@ -9,7 +9,7 @@ import { DEFAULT_SAMPLERS, type GenerateRequest, type SamplingOptions } from "..
 import { startEngine } from "../../src/engine/load.ts";
 import { median, printTable } from "./table.ts";
 
-const TOKENS = 60;
+const TOKENS = 16;
 const demo = fileURLToPath(new URL("../../../deploy/catalogue/demo/aleph-tiny-chat.Q8_0.gguf", import.meta.url));
 
 const usual: SamplingOptions = {

@@ -340,3 +340,47 @@ test("an empty model name is the served model", () => {
 function pick({ code, param }: { code: string; param: string | undefined }) {
   return [code, param];
 }
+
+test("samplers are named as in llama.cpp, by their letters too, and act as often as they are named", () => {
+  const samplersOf = (samplers: unknown) => parse({ samplers }).generate.sampling.samplers;
+  assert.deepEqual(samplersOf(["top-k", "typ", "temp", "top_k"]), ["top_k", "typ_p", "temperature", "top_k"]);
+  assert.deepEqual(samplersOf("edskypmxta"), [
+    ...["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "adaptive_p"],
+  ]);
+  assert.deepEqual(samplersOf([]), []);
+  assert.deepEqual(pick(refusal({ messages, samplers: ["top_k", "tfs"] })), ["invalid_value", "samplers[1]"]);
+  assert.deepEqual(pick(refusal({ messages, samplers: "kz" })), ["invalid_value", "samplers"]);
+  assert.deepEqual(pick(refusal({ messages, samplers: 1 })), ["invalid_type", "samplers"]);
+});
+
+test("mirostat and adaptive-p are off by default and take their settings along", () => {
+  const { mirostat } = parse({ mirostat: 2, mirostat_tau: 3 }).generate.sampling;
+  assert.deepEqual(mirostat, { version: 2, tau: 3, eta: 0.1 });
+  const { adaptiveP, samplers } = parse({ adaptive_target: 0.4 }).generate.sampling;
+  assert.deepEqual(adaptiveP, { target: 0.4, decay: 0.9 });
+  assert.equal(samplers.at(-1), "adaptive_p");
+});
+
+test("settings of samplers out of their ranges are refused by name", () => {
+  const refused: readonly object[] = [
+    { mirostat: 3 },
+    { mirostat_tau: 0 },
+    { mirostat_eta: -1 },
+    { typical_p: 1.1 },
+    { dynatemp_range: -0.1 },
+    { adaptive_target: 1.5 },
+    { adaptive_decay: 1 },
+    { min_keep: -1 },
+    { top_logprobs: 21, logprobs: true },
+    { top_logprobs: 2 },
+  ];
+  for (const members of refused) {
+    assert.deepEqual(pick(refusal({ messages, ...members })), ["invalid_value", Object.keys(members)[0]]);
+  }
+});
+
+test("logprobs asks for each token's probability, top_logprobs for others beside it", () => {
+  assert.equal(parse({ logprobs: true }).generate.topLogprobs, 0);
+  assert.equal(parse({ logprobs: true, top_logprobs: 20 }).generate.topLogprobs, 20);
+  assert.equal(parse({ logprobs: false, top_logprobs: 0 }).generate.topLogprobs, undefined);
+});
