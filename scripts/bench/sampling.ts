@@ -1,6 +1,6 @@
 /**
  * What choosing a token costs beside computing it: milliseconds per token of one answer with each sampler, and what it
- * costs more than the native chain. Give a model's path; without one it is the demo model.
+ * costs more than the native chain. Arguments: a model's path, or the demo model; rounds; tokens of an answer.
  */
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { DEFAULT_SAMPLERS, type GenerateRequest, type SamplingOptions } from "..
 import { startEngine } from "../../src/engine/load.ts";
 import { median, printTable } from "./table.ts";
 
-const TOKENS = 16;
+const [, , modelPath, rounds = "3", tokens = "60"] = process.argv;
 const demo = fileURLToPath(new URL("../../../deploy/catalogue/demo/aleph-tiny-chat.Q8_0.gguf", import.meta.url));
 
 const usual: SamplingOptions = {
@@ -52,7 +52,7 @@ const cases: readonly (readonly [name: string, sampling: SamplingOptions, topLog
 ];
 
 const engine = startEngine({
-  modelPath: process.argv[2] ?? demo,
+  modelPath: modelPath ?? demo,
   modelId: "bench",
   aliases: [],
   contextLength: 1024,
@@ -66,7 +66,7 @@ const times: (readonly [name: string, ms: number])[] = [];
 for (const [name, sampling, topLogprobs] of cases) times.push([name, await measure(sampling, topLogprobs)]);
 const native = times[0]![1];
 printTable(
-  `One answer of ${TOKENS} tokens; ${engine.model.vocabularySize} tokens in the vocabulary`,
+  `One answer of ${tokens} tokens; ${engine.model.vocabularySize} tokens in the vocabulary`,
   times.map(([sampler, ms]) => ({
     sampler,
     "ms/token": ms.toFixed(2),
@@ -79,13 +79,13 @@ async function measure(sampling: SamplingOptions, topLogprobs: number | undefine
   const request: GenerateRequest = {
     prompt: { kind: "chat", messages: [{ role: "user", content: "Tell me a story about a fox named Ada." }] },
     choices: 1,
-    maxTokens: TOKENS,
+    maxTokens: Number(tokens),
     stop: [],
     sampling,
     topLogprobs,
   };
   const runs: number[] = [];
-  for (let run = 0; run < 3; run++) {
+  for (let run = 0; run < Number(rounds); run++) {
     for await (const step of (await engine.generate(request, new AbortController().signal)).steps) {
       if (step.type === "done") runs.push(step.timings.predictedMs / step.timings.predictedTokens);
     }
