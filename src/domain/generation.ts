@@ -65,12 +65,58 @@ export interface SamplingOptions {
   readonly xtcThreshold: number;
   /** Against repeating longer sequences of the answer; undefined is off. */
   readonly dry: DryOptions | undefined;
+  /** Locally typical mass kept; 1 keeps all. */
+  readonly typicalP: number;
+  /** Standard deviations below the best logit that candidates may lie; 0 and less keep all. */
+  readonly topNSigma: number;
+  /** How far the temperature moves with the distribution's entropy; 0 is off. */
+  readonly dynatempRange: number;
+  readonly dynatempExponent: number;
+  /** Candidates that top-p, min-p, typical-p and XTC leave at least. */
+  readonly minKeep: number;
+  /** Replaces all samplers but bias and temperature; undefined is off. */
+  readonly mirostat: MirostatSettings | undefined;
+  /** Chooses at the end of the chain where `samplers` names it; undefined is off. */
+  readonly adaptiveP: AdaptivePSettings | undefined;
+  /** The chain's order; what is not named does not act, what is named twice acts twice. */
+  readonly samplers: readonly SamplerName[];
   /** Added to the logits of tokens, before everything else. */
   readonly logitBias: readonly LogitBias[];
   /** No end token is ever chosen, whatever `logitBias` says. */
   readonly ignoreEos: boolean;
   /** Same seed, same parameters, same prompt: same text. Up to 64 bits; undefined draws one at random. */
   readonly seed: bigint | undefined;
+}
+
+export type SamplerName =
+  "penalties" | "dry" | "top_n_sigma" | "top_k" | "typ_p" | "top_p" | "min_p" | "xtc" | "temperature" | "adaptive_p";
+
+/** llama.cpp's order. */
+export const DEFAULT_SAMPLERS: readonly SamplerName[] = [
+  "penalties",
+  "dry",
+  "top_n_sigma",
+  "top_k",
+  "typ_p",
+  "top_p",
+  "min_p",
+  "xtc",
+  "temperature",
+];
+
+export interface MirostatSettings {
+  readonly version: 1 | 2;
+  /** Target surprise in bits. */
+  readonly tau: number;
+  /** Learning rate. */
+  readonly eta: number;
+}
+
+export interface AdaptivePSettings {
+  /** The probability that chosen tokens shall have in the mean. */
+  readonly target: number;
+  /** Weight of the past in that mean. */
+  readonly decay: number;
 }
 
 export interface DryOptions {
@@ -97,6 +143,21 @@ export interface GenerateRequest {
   /** Texts that end an answer; none is empty. */
   readonly stop: readonly string[];
   readonly sampling: SamplingOptions;
+  /** Report each token's probability with that many of the likeliest beside it; undefined reports none. */
+  readonly topLogprobs: number | undefined;
+}
+
+/** A token and the logarithm of the probability that the model itself gave it, before any sampler. */
+export interface LikelyToken {
+  /** Whole characters; bytes that are none are escaped. */
+  readonly text: string;
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+}
+
+export interface TokenChance extends LikelyToken {
+  /** The likeliest tokens in its place, in falling order. */
+  readonly top: readonly LikelyToken[];
 }
 
 export type FinishReason = "stop" | "length";
@@ -135,6 +196,12 @@ export interface Timings {
  */
 export type GenerationStep =
   | { readonly type: "started" }
-  | { readonly type: "text"; readonly choice: number; readonly text: string }
+  | {
+      readonly type: "text";
+      readonly choice: number;
+      readonly text: string;
+      /** The tokens whose text ends here, where they were asked for. */
+      readonly tokens?: readonly TokenChance[];
+    }
   | { readonly type: "finish"; readonly choice: number; readonly reason: FinishReason; readonly ending?: Ending }
   | { readonly type: "done"; readonly usage: Usage; readonly timings: Timings };

@@ -5,7 +5,8 @@
  */
 import { CodedError } from "../domain/errors.ts";
 import type { FinishReason } from "../domain/generation.ts";
-import type { NativeContext, NativeSampler, Token } from "./native.ts";
+import type { NativeContext, Token } from "./native.ts";
+import type { Sampler } from "./sampler.ts";
 import { chooseSeat, createSlots, type Slot } from "./slots.ts";
 
 /** Most tokens of one batch, and so the context's batch size. */
@@ -25,7 +26,7 @@ export interface Job {
   /** Belongs to a request that runs already, so it takes no place in the queue. */
   readonly isFurtherChoice: boolean;
   /** Called once, when the job gets its slot. */
-  createSampler(): NativeSampler;
+  createSampler(): Sampler;
   onStart(cachedTokens: number): void;
   /** The whole prompt is evaluated. */
   onPrompt(): void;
@@ -37,7 +38,7 @@ export interface Job {
 
 interface Running {
   readonly job: Job;
-  readonly sampler: NativeSampler;
+  readonly sampler: Sampler;
   /** Rank of admission: earlier prompts are evaluated first. */
   readonly order: number;
   /** Sampled and not yet evaluated. */
@@ -232,7 +233,7 @@ export class Scheduler {
       return [];
     });
     // All calls are queued at once: the library's one thread works them off without waiting for this one.
-    const tokens = await Promise.all(draws.map(({ row, running }) => this.#context.sampleToken(row, running.sampler)));
+    const tokens = await Promise.all(draws.map(({ row, running }) => running.sampler.sample(this.#context, row)));
     for (const [index, { slot, running }] of draws.entries()) {
       const token = tokens[index]!;
       if (running.cancelled || slot.job !== running) continue;
@@ -330,7 +331,7 @@ function sharePromptBudget(
 }
 
 /** What one job asks for must not end the others. */
-function createSampler(job: Job): NativeSampler | undefined {
+function createSampler(job: Job): Sampler | undefined {
   try {
     return job.createSampler();
   } catch (error) {

@@ -1,19 +1,23 @@
 import { CodedError } from "../domain/errors.ts";
 import type { Generation } from "../domain/engine.ts";
-import type { Ending, FinishReason, GenerateRequest, GenerationStep } from "../domain/generation.ts";
+import type { Ending, FinishReason, GenerateRequest, GenerationStep, TokenChance } from "../domain/generation.ts";
+import { Aligner } from "./aligner.ts";
 import type { Job, Scheduler } from "./batch.ts";
+import { ChanceRecorder } from "./chances.ts";
 import { Detokenizer } from "./detokenizer.ts";
 import type { Native, NativeModel, Token } from "./native.ts";
 import {
   choiceSeed,
+  createSampler,
   randomSeed,
   resolveBias,
-  toSamplerConfig,
   type ResolvedBias,
   type SamplerInputs,
 } from "./sampling.ts";
+import type { Sampler } from "./sampler.ts";
 import { StepQueue } from "./step-queue.ts";
 import { StopMatcher } from "./stop.ts";
+import type { TokenTexts } from "./token-texts.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 export interface GenerateContext {
@@ -22,6 +26,7 @@ export interface GenerateContext {
   readonly scheduler: Scheduler;
   readonly contextLength: number;
   readonly vocabulary: Vocabulary;
+  readonly tokenTexts: TokenTexts;
 }
 
 /**
@@ -91,7 +96,7 @@ class RunningRequest {
         this.#promptDoneAt = performance.now();
         for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
       },
-      text: (text) => this.steps.push({ type: "text", choice, text }),
+      text: (text, tokens) => this.steps.push({ type: "text", choice, text, ...(tokens && { tokens }) }),
       finished: (reason, ending) => this.#finish(choice, reason, ending),
       failed: (error) => {
         this.#cancel();
@@ -135,7 +140,7 @@ class RunningRequest {
 interface ChoiceEvents {
   started(cachedTokens: number): void;
   promptDone(): void;
-  text(text: string): void;
+  text(text: string, tokens: readonly TokenChance[] | undefined): void;
   finished(reason: FinishReason, ending: Ending): void;
   failed(error: unknown): void;
 }
@@ -151,6 +156,9 @@ class ChoiceJob implements Job {
   readonly #events: ChoiceEvents;
   readonly #detokenizer: Detokenizer;
   readonly #stop: StopMatcher;
+  /** Both only where token probabilities are asked for. */
+  #chances: ChanceRecorder | undefined;
+  #aligner: Aligner | undefined;
   #tokens = 0;
 
   constructor(
@@ -171,9 +179,14 @@ class ChoiceJob implements Job {
     this.#stop = new StopMatcher(request.stop);
   }
 
-  createSampler() {
-    const { native, model } = this.#context;
-    return native.createSampler(model, toSamplerConfig(this.#request.sampling, this.#inputs));
+  createSampler(): Sampler {
+    const { native, model, tokenTexts } = this.#context;
+    const { sampling, topLogprobs } = this.#request;
+    const sampler = createSampler(this.#context, sampling, this.#inputs);
+    if (topLogprobs === undefined) return sampler;
+    this.#chances = new ChanceRecorder(sampler, native, model, tokenTexts, topLogprobs);
+    this.#aligner = new Aligner();
+    return this.#chances;
   }
 
   onStart(cachedTokens: number): void {
@@ -186,6 +199,8 @@ class ChoiceJob implements Job {
 
   onToken(token: Token): boolean {
     this.#tokens += 1;
+    const chance = this.#chances?.take();
+    if (chance !== undefined) this.#aligner?.token(chance);
     return !this.#send(this.#detokenizer.push(token));
   }
 
@@ -202,12 +217,14 @@ class ChoiceJob implements Job {
   /** True when a stop sequence was met. */
   #send(piece: string): boolean {
     if (piece === "") return false;
+    this.#aligner?.text(piece);
     const { text, stopped } = this.#stop.push(piece);
     this.#sendText(text);
     return stopped;
   }
 
   #sendText(text: string): void {
-    if (text !== "") this.#events.text(text);
+    const tokens = this.#aligner?.send(text);
+    if (text !== "" || (tokens !== undefined && tokens.length > 0)) this.#events.text(text, tokens);
   }
 }

@@ -12,6 +12,7 @@ import { startGeneration, type GenerateContext } from "./generate.ts";
 import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { tokenBytes } from "./token-bytes.ts";
+import { TokenTexts } from "./token-texts.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 export interface EngineOptions {
@@ -184,6 +185,7 @@ class LlamaEngine implements Engine {
       scheduler,
       contextLength,
       vocabulary,
+      tokenTexts: new TokenTexts(model, vocabulary.isByteLevel),
       prompts,
       card: {
         ...(await describe(this.#options, header, model, vocabulary, contextLength)),

@@ -53,11 +53,34 @@ export interface NativeContext {
   decodeBatch(): Promise<void>;
   /** Draws from a row of the last decoded batch, and tells the sampler which token it was. */
   sampleToken(row: number, sampler: NativeSampler): Promise<Token>;
+  /**
+   * The same, and what the chain left: pairs of token and logit in falling order, or of the tokens that a filter names;
+   * and the sum of the candidates' weights relative to the best.
+   */
+  sampleToken(
+    row: number,
+    sampler: NativeSampler,
+    probabilities: false,
+    confidence: false,
+    logits: boolean | LogitFilter,
+    totalWeight?: boolean,
+  ): Promise<SampleReport>;
   /** False where the model's memory cannot be cut (recurrent models). */
   removeTokenCellsFromSequence(sequence: number, from: number, to: number): boolean;
   disposeSequence(sequence: number): void;
   copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
 }
+
+/** Tokens whose logits to return; the largest and the smallest; the sampled one's; most of the list's beginning. */
+export type LogitFilter = readonly [tokens: readonly Token[], max: false, min: false, selected: boolean, top: 0];
+
+export type SampleReport = readonly [
+  token: Token,
+  probabilities?: undefined,
+  confidence?: undefined,
+  logits?: readonly number[],
+  totalWeight?: number,
+];
 
 export interface NativeSamplerConfig {
   temperature: number;

@@ -2,28 +2,32 @@ import { randomBytes } from "node:crypto";
 
 import { CodedError } from "../domain/errors.ts";
 import type { SamplingOptions } from "../domain/generation.ts";
-import type { NativeSamplerConfig, Token } from "./native.ts";
+import type { Native, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
+import { ComputedDraw } from "./computed-draw.ts";
+import { NativeDraw, type Sampler } from "./sampler.ts";
+import { findBreakers } from "./samplers/breakers.ts";
+import { activeSamplers, toWindow } from "./samplers/chain.ts";
+import type { DrySettings } from "./samplers/dry.ts";
+import { isGreedy, isNative } from "./samplers/plan.ts";
+import { mix64 } from "./samplers/random.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-const MASK_64 = (1n << 64n) - 1n;
 /** llama.cpp takes this seed for "draw one at random". Source: llama.cpp, include/llama.h, LLAMA_DEFAULT_SEED. */
 const RANDOM_SEED = 0xffff_ffff;
-const MOST_CANDIDATES = 0x7fff_ffff;
 
 /** A seed of 64 bits for a request that gave none. */
 export function randomSeed(): bigint {
   return randomBytes(8).readBigUInt64LE();
 }
 
-/**
- * Folds the request's seed (64 bits) and the choice's number into the 32 bits that the native sampler takes, so that
- * every bit of the seed counts and the choices of one request differ. One round of SplitMix64 over both.
- */
-export function choiceSeed(seed: bigint, choice: number): number {
-  let mixed = (seed + 0x9e37_79b9_7f4a_7c15n * BigInt(choice + 1)) & MASK_64;
-  mixed = ((mixed ^ (mixed >> 30n)) * 0xbf58_476d_1ce4_e5b9n) & MASK_64;
-  mixed = ((mixed ^ (mixed >> 27n)) * 0x94d0_49bb_1331_11ebn) & MASK_64;
-  const folded = Number((mixed ^ (mixed >> 31n)) & 0xffff_ffffn);
+/** The choices of one request differ, and every bit of its seed counts. */
+export function choiceSeed(seed: bigint, choice: number): bigint {
+  return mix64(seed + 0x9e37_79b9_7f4a_7c15n * BigInt(choice + 1));
+}
+
+/** Folds a choice's seed into the 32 bits that the native sampler takes. */
+function toNativeSeed(seed: bigint): number {
+  const folded = Number(seed & 0xffff_ffffn);
   return folded === RANDOM_SEED ? 0 : folded;
 }
 
@@ -54,10 +58,25 @@ export function resolveBias({ logitBias, ignoreEos }: SamplingOptions, vocabular
 }
 
 export interface SamplerInputs {
-  readonly seed: number;
+  readonly seed: bigint;
   readonly prompt: readonly Token[];
   readonly contextLength: number;
   readonly bias: ResolvedBias;
+}
+
+/** What samples an answer: the native chain where it can, the one computed here where it cannot. */
+export function createSampler(
+  { native, model, vocabulary }: { native: Native; model: NativeModel; vocabulary: Vocabulary },
+  options: SamplingOptions,
+  inputs: SamplerInputs,
+): Sampler {
+  if (isNative(options)) return new NativeDraw(native.createSampler(model, toSamplerConfig(options, inputs)));
+  return new ComputedDraw(native, model, options, {
+    ...inputs,
+    vocabularySize: vocabulary.size,
+    bias: toBias(inputs.bias),
+    dry: activeSamplers(options).includes("dry") ? toDrySettings(options, inputs, vocabulary) : undefined,
+  });
 }
 
 /**
@@ -65,33 +84,39 @@ export interface SamplerInputs {
  * vocabulary of 152k tokens sorts all of it, 11 ms a token.
  */
 export function toSamplerConfig(options: SamplingOptions, inputs: SamplerInputs): NativeSamplerConfig {
+  const active = new Set(activeSamplers(options));
+  const greedy = isGreedy(options);
   return {
-    temperature: options.temperature,
-    seed: inputs.seed,
-    ...(options.temperature > 0 && toTruncation(options)),
-    ...toXtc(options),
-    ...toPenalties(options, inputs),
-    ...toDry(options, inputs),
+    // Left out of the chain, it changes nothing.
+    temperature: active.has("temperature") ? options.temperature : 1,
+    seed: toNativeSeed(inputs.seed),
+    ...(!greedy && active.has("top_k") && { topK: options.topK }),
+    ...(!greedy && active.has("top_p") && { topP: options.topP }),
+    ...(!greedy && active.has("min_p") && { minP: options.minP }),
+    ...(active.has("xtc") && { xtcProbability: options.xtcProbability, xtcThreshold: options.xtcThreshold }),
+    ...(active.has("penalties") && toPenalties(options, inputs)),
+    ...(active.has("dry") && toDry(options, inputs)),
     ...toBias(inputs.bias),
   };
 }
 
+function toDrySettings(
+  { dry }: SamplingOptions,
+  { contextLength }: SamplerInputs,
+  vocabulary: Vocabulary,
+): DrySettings | undefined {
+  if (dry === undefined) return undefined;
+  const { multiplier, base } = dry;
+  const allowedLength = toWindow(dry.allowedLength, contextLength);
+  const window = toWindow(dry.lastN, contextLength);
+  const breakers = findBreakers(vocabulary.texts, dry.sequenceBreakers, (text) => vocabulary.tokenizeContent(text));
+  return { multiplier, base, allowedLength, window, breakers };
+}
+
 type PartialConfig = Partial<NativeSamplerConfig>;
-
-function toTruncation({ topK, topP, minP }: SamplingOptions): PartialConfig {
-  // The addon cuts numbers to 32 bits; more candidates than any vocabulary has are all of them.
-  const limitsCandidates = topK > 0 && topK <= MOST_CANDIDATES;
-  return { ...(limitsCandidates && { topK }), ...(topP < 1 && { topP }), ...(minP > 0 && { minP }) };
-}
-
-function toXtc({ xtcProbability, xtcThreshold }: SamplingOptions): PartialConfig {
-  return xtcProbability > 0 && xtcThreshold <= 0.5 ? { xtcProbability, xtcThreshold } : {};
-}
 
 function toPenalties(options: SamplingOptions, { prompt, contextLength }: SamplerInputs): PartialConfig {
   const window = toWindow(options.repeatLastN, contextLength);
-  const isOff = options.repeatPenalty === 1 && options.presencePenalty === 0 && options.frequencyPenalty === 0;
-  if (window === 0 || isOff) return {};
   return {
     // The prompt's end; sampled tokens are added by the native sampler itself.
     repeatPenaltyTokens: Uint32Array.from(prompt.slice(-window)),
@@ -102,13 +127,8 @@ function toPenalties(options: SamplingOptions, { prompt, contextLength }: Sample
   };
 }
 
-/** Samplers reserve memory for the whole window, and no sequence holds more tokens than the context. */
-function toWindow(tokens: number, contextLength: number): number {
-  return tokens < 0 ? contextLength : Math.min(tokens, contextLength);
-}
-
 function toDry({ dry }: SamplingOptions, { contextLength }: SamplerInputs): PartialConfig {
-  if (dry === undefined || dry.multiplier === 0 || dry.lastN === 0) return {};
+  if (dry === undefined) return {};
   return {
     dryRepeatPenaltyStrength: dry.multiplier,
     dryRepeatPenaltyBase: dry.base,

@@ -14,6 +14,7 @@ export class Vocabulary {
   readonly type: string;
   readonly #model: NativeModel;
   readonly #structural: RegExp | undefined;
+  #texts: readonly string[] | undefined;
   #endTokens: readonly Token[] | undefined;
 
   /** `template`: the chat template's source. A user-defined token that it writes, such as `<tool_call>`, is structure. */
@@ -32,6 +33,14 @@ export class Vocabulary {
     // Longest first, as the tokenizer prefers them.
     texts.sort((a, b) => b.length - a.length);
     this.#structural = texts.length === 0 ? undefined : new RegExp(texts.map(escapeRegExp).join("|"), "g");
+  }
+
+  /** All tokens' texts. */
+  get texts(): readonly string[] {
+    this.#texts ??= Array.from({ length: this.size }, (_, token) =>
+      this.#model.detokenize(Uint32Array.of(token), true),
+    );
+    return this.#texts;
   }
 
   /** Byte-level vocabularies (BPE) make no token depend on its neighbours. */

@@ -1,5 +1,6 @@
 import type { FinishReason, GenerationStep, Timings } from "../domain/generation.ts";
 import type { ErrorBody } from "./error-envelope.ts";
+import { toLogprobs } from "./logprobs.ts";
 import type { AnswerHead } from "./response.ts";
 import { toTimings, toUsage } from "./usage.ts";
 
@@ -83,6 +84,11 @@ export function createChunkEncoder(
   return (step) => {
     switch (step.type) {
       case "text":
+        if (step.tokens !== undefined) {
+          const logprobs = JSON.stringify(toLogprobs(step.tokens));
+          const content = beforeContent[step.choice] + JSON.stringify(step.text);
+          return `${content}${after},"logprobs":${logprobs},"finish_reason":null}${end}`;
+        }
         // An empty piece would be an event that says nothing.
         return step.text === "" ? "" : beforeContent[step.choice] + JSON.stringify(step.text) + afterContent;
       case "started":

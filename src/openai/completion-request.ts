@@ -33,12 +33,13 @@ function toPrompts(given: string | z.output<typeof list>): readonly TokenizedPar
 }
 
 const maxTokensError = { error: "an integer of at least 0, or -1 for no limit" };
-const NO_LOGPROBS = "this server does not report token probabilities on this route yet. Leave it out.";
+export const NO_LOGPROBS = "this server does not report token probabilities on this route yet. Leave it out.";
 const NO_FIM = "this server does not fill in the middle. Leave it out.";
 
 const {
   messages: _messages,
   max_completion_tokens: _maxCompletionTokens,
+  logprobs: _logprobs,
   top_logprobs: _topLogprobs,
   tools: _tools,
   tool_choice: _toolChoice,
@@ -57,7 +58,10 @@ const {
 } = CHAT_FIELDS;
 
 /** What all routes that continue a text take: the chat route's fields without those that belong to conversations. */
-export const TEXT_FIELDS = shared;
+export const TEXT_FIELDS = {
+  ...shared,
+  top_logprobs: neutral(integer(0, 20), (count) => count === 0, NO_LOGPROBS),
+} as const;
 
 export const COMPLETION_FIELDS = {
   prompt: honoured(prompt, "what to continue: a string, token ids, or an array of several such prompts"),

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { schemaOf } from "./body.ts";
 import { logitBias } from "./logit-bias.ts";
 import { messages } from "./messages.ts";
+import { samplers } from "./samplers.ts";
 import {
   array,
   boolean,
@@ -59,6 +60,9 @@ const never = () => false;
 const isFalse = (value: boolean) => !value;
 const equals = (expected: unknown) => (value: unknown) => value === expected;
 
+const targetError = { error: "a number of at most 1" };
+const adaptiveTarget = z.number(targetError).max(1, targetError);
+
 /** llama.cpp's. */
 export const DEFAULT_DRY_BASE = 1.75;
 const breakersError = { error: "a non-empty array of at most 64 strings" };
@@ -90,12 +94,10 @@ const metadata = z
 
 const NO_TOOLS = "this server does not call tools yet. Leave it out.";
 const NO_STRUCTURE = "this server does not constrain the answer's form yet. Leave it out.";
-const NO_LOGPROBS = "this server does not report token probabilities yet. Leave it out.";
-const NO_SAMPLER = "this server does not have this sampler yet. Leave it out.";
+const NO_LOGPROBS = "this server reports token probabilities as `logprobs` of chat completions only. Leave it out.";
 const NO_THINKING = "this server leaves thinking to the model's own template. Leave it out.";
 const NO_AUDIO = "the model reads and writes text only. Leave it out.";
 const NO_PROGRESS = "this server reports timings once, at the end. Leave it out.";
-const DEFAULT_SAMPLERS = "penalties,dry,top_n_sigma,top_k,typ_p,top_p,min_p,xtc,temperature";
 
 /**
  * Every member that a chat request's body may hold. Validation happens from this table, in its order; members that
@@ -139,9 +141,23 @@ export const CHAT_FIELDS = {
   dry_allowed_length: honoured(integer(0).default(2), "length of repetitions that is free"),
   dry_penalty_last_n: honoured(integer(-1).default(64), "tokens of the answer that it looks at; 0 is off, -1 all"),
   dry_sequence_breakers: honoured(breakers.default(["\n", ":", '"', "*"]), "texts that no repetition reaches across"),
+  dynatemp_range: honoured(number(0, 100).default(0), "how far the temperature moves with the entropy; 0 is off"),
+  dynatemp_exponent: honoured(anyNumber.default(1), "shape of that"),
+  typical_p: honoured(number(0, 1).default(1), "locally typical mass kept; 1 keeps all"),
+  top_n_sigma: honoured(anyNumber.default(-1), "deviations below the best logit that are kept; 0 and less keep all"),
+  mirostat: honoured(integer(0, 2).default(0), "1 or 2 hold the surprise at a target, in place of the samplers above"),
+  mirostat_tau: honoured(numberAbove(0).default(5), "that target, in bits"),
+  mirostat_eta: honoured(numberAbove(0).default(0.1), "how fast it is approached"),
+  adaptive_target: honoured(adaptiveTarget.default(-1), "mean probability of chosen tokens; below 0 is off"),
+  adaptive_decay: honoured(number(0, 0.99).default(0.9), "weight of the past in that mean"),
+  min_keep: honoured(integer(0).default(0), "candidates that truncating samplers leave at least"),
+  samplers: honoured(samplers.optional(), "which samplers act, in which order: llama.cpp's names or letters"),
   logit_bias: honoured(logitBias.default([]), "added to tokens' logits, by id or text; false is never"),
   ignore_eos: honoured(boolean().default(false), "no end token is ever chosen"),
   seed: honoured(seed.optional(), "same seed and request, same text; -1 is random"),
+
+  logprobs: honoured(boolean().default(false), "report each token's probability, before any sampler"),
+  top_logprobs: honoured(integer(0, 20).default(0), "likeliest tokens reported beside each; needs logprobs"),
 
   user: accepted(string()),
   safety_identifier: accepted(string()),
@@ -188,13 +204,6 @@ export const CHAT_FIELDS = {
   grammar_triggers: ignored(array()),
   preserved_tokens: ignored(array()),
 
-  logprobs: neutral(
-    boolean(),
-    isFalse,
-    "this server does not report token probabilities yet. Leave it out or give false.",
-    "unsupported_value",
-  ),
-  top_logprobs: neutral(integer(0, 20), equals(0), NO_LOGPROBS),
   n_probs: neutral(integer(0), equals(0), NO_LOGPROBS),
   post_sampling_probs: neutral(boolean(), isFalse, NO_LOGPROBS),
 
@@ -219,21 +228,6 @@ export const CHAT_FIELDS = {
   add_generation_prompt: neutral(boolean(), equals(true), "this server always starts a new answer. Leave it out."),
   continue_final_message: neutral(boolean(), isFalse, "this server always starts a new answer. Leave it out."),
 
-  dynatemp_range: neutral(number(0, 100), equals(0), NO_SAMPLER),
-  dynatemp_exponent: accepted(anyNumber, "no effect without dynatemp_range"),
-  typical_p: neutral(number(0, 1), equals(1), NO_SAMPLER),
-  top_n_sigma: neutral(anyNumber, (sigma) => sigma <= 0, NO_SAMPLER),
-  mirostat: neutral(integer(0, 2), equals(0), NO_SAMPLER),
-  mirostat_tau: accepted(numberAbove(0), "no effect without mirostat"),
-  mirostat_eta: accepted(numberAbove(0), "no effect without mirostat"),
-  adaptive_target: neutral(anyNumber, (target) => target < 0, NO_SAMPLER),
-  adaptive_decay: accepted(number(0, 0.99), "no effect without adaptive_target"),
-  min_keep: neutral(integer(0), equals(0), NO_SAMPLER),
-  samplers: neutral(
-    z.union([z.string(), z.array(string())], { error: "an array of sampler names" }),
-    (samplers) => String(samplers) === DEFAULT_SAMPLERS,
-    "this server does not reorder samplers yet. Leave it out.",
-  ),
   penalize_nl: ignored(boolean()),
   tfs_z: ignored(anyNumber),
 

@@ -2,10 +2,10 @@ import { z } from "zod";
 
 import type { GenerateRequest, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
-import { TEXT_FIELDS } from "./completion-request.ts";
+import { NO_LOGPROBS, TEXT_FIELDS } from "./completion-request.ts";
 import { honoured, neutral } from "./fields.ts";
 import { toGenerate, toSettings, type RequestSettings } from "./request.ts";
-import { array, string } from "./schemas.ts";
+import { array, boolean, string } from "./schemas.ts";
 import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
 
 const MAX_PROMPTS = 256;
@@ -53,6 +53,7 @@ export const NATIVE_FIELDS = {
   temperature: honoured(z.number(atLeastZero).min(0, atLeastZero).default(0.8), "0 is greedy"),
   presence_penalty: honoured(anyNumber.default(0), "subtracted once from tokens seen"),
   frequency_penalty: honoured(anyNumber.default(0), "subtracted for each time a token was seen"),
+  logprobs: neutral(boolean(), (wanted) => !wanted, NO_LOGPROBS),
   image_data: neutral(array(), isEmpty, TEXT_ONLY),
   multimodal_data: neutral(array(), isEmpty, TEXT_ONLY),
   system_prompt: {
@@ -72,19 +73,10 @@ export interface NativeRequest extends RequestSettings {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
-/** What llama.cpp reports of samplers that this server does not run or that are off. */
+/** What llama.cpp reports of what this server does not do. */
 const OFF = {
-  dynatemp_range: 0,
-  dynatemp_exponent: 1,
-  typical_p: 1,
-  top_n_sigma: -1,
-  mirostat: 0,
-  mirostat_tau: 5,
-  mirostat_eta: 0.1,
-  min_keep: 0,
   n_probs: 0,
   post_sampling_probs: false,
-  samplers: ["penalties", "dry", "top_k", "top_p", "min_p", "xtc", "temperature"],
   grammar: "",
   lora: [],
 };
@@ -103,6 +95,7 @@ export function parseNativeRequest(body: unknown): NativeRequest {
   const settings = {
     ...OFF,
     ...rest,
+    samplers: generate[0]?.sampling.samplers ?? [],
     seed: fields.seed ?? -1,
     stop: generate[0]?.stop ?? [],
     n_predict: limit ?? -1,

@@ -1,7 +1,15 @@
 import type { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
-import type { ChatPrompt, DryOptions, GenerateRequest, Prompt, SamplingOptions } from "../domain/generation.ts";
+import {
+  DEFAULT_SAMPLERS,
+  type ChatPrompt,
+  type DryOptions,
+  type GenerateRequest,
+  type MirostatSettings,
+  type Prompt,
+  type SamplingOptions,
+} from "../domain/generation.ts";
 import { readBody } from "./body.ts";
 import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
@@ -34,7 +42,10 @@ export interface ChatQuestion {
 
 type ChatBody = z.output<typeof chatBody>;
 /** What the chat route's fields have in common with the other generating routes'. */
-export type SharedBody = Omit<ChatBody, "messages" | "n" | "max_tokens" | "max_completion_tokens" | "logprobs">;
+export type SharedBody = Omit<
+  ChatBody,
+  "messages" | "n" | "max_tokens" | "max_completion_tokens" | "logprobs" | "top_logprobs"
+>;
 
 /**
  * Body of POST /v1/chat/completions → what the engine is asked.
@@ -43,10 +54,16 @@ export type SharedBody = Omit<ChatBody, "messages" | "n" | "max_tokens" | "max_c
 export function parseChatRequest(body: unknown): ChatRequest {
   const { fields, ignored } = readBody(CHAT_FIELDS, chatBody, body);
   const limit = fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens;
-  return {
-    ...toSettings(fields, ignored),
-    generate: toGenerate(fields, toChatPrompt(fields), fields.n ?? fields.n_cmpl ?? 1, limit),
-  };
+  const settings = toSettings(fields, ignored);
+  if (fields.top_logprobs > 0 && !fields.logprobs) {
+    throw new CodedError(
+      "invalid_value",
+      "Invalid value for 'top_logprobs': expected it only together with 'logprobs': true.",
+      { param: "top_logprobs" },
+    );
+  }
+  const generate = toGenerate(fields, toChatPrompt(fields), fields.n ?? fields.n_cmpl ?? 1, limit);
+  return { ...settings, generate: { ...generate, topLogprobs: fields.logprobs ? fields.top_logprobs : undefined } };
 }
 
 /** The same body, for routes that only count or render it. Errors: as parseChatRequest. */
@@ -89,6 +106,7 @@ export function toGenerate(
     maxTokens: limit === -1 ? undefined : limit,
     stop: [fields.stop ?? []].flat().filter((text) => text !== ""),
     sampling: toSampling(fields),
+    topLogprobs: undefined,
   };
 }
 
@@ -105,10 +123,29 @@ function toSampling(fields: SharedBody): SamplingOptions {
     xtcProbability: fields.xtc_probability,
     xtcThreshold: fields.xtc_threshold,
     dry: toDry(fields),
+    typicalP: fields.typical_p,
+    topNSigma: fields.top_n_sigma,
+    dynatempRange: fields.dynatemp_range,
+    dynatempExponent: fields.dynatemp_exponent,
+    minKeep: fields.min_keep,
+    mirostat: toMirostat(fields),
+    ...toChain(fields),
     logitBias: fields.logit_bias,
     ignoreEos: fields.ignore_eos,
     seed: toSeed(fields.seed),
   };
+}
+
+function toMirostat(fields: SharedBody): MirostatSettings | undefined {
+  const { mirostat, mirostat_tau: tau, mirostat_eta: eta } = fields;
+  return mirostat === 1 || mirostat === 2 ? { version: mirostat, tau, eta } : undefined;
+}
+
+/** A target is enough to turn adaptive-p on; llama.cpp wants it named in the order as well. */
+function toChain(fields: SharedBody): Pick<SamplingOptions, "adaptiveP" | "samplers"> {
+  const { adaptive_target: target, adaptive_decay: decay, samplers } = fields;
+  if (target < 0) return { adaptiveP: undefined, samplers: samplers ?? DEFAULT_SAMPLERS };
+  return { adaptiveP: { target, decay }, samplers: samplers ?? [...DEFAULT_SAMPLERS, "adaptive_p"] };
 }
 
 function toDry(fields: SharedBody): DryOptions | undefined {

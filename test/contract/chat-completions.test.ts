@@ -113,6 +113,28 @@ describe("chat completions over the demo model", () => {
     assert.equal(textOf(streamed), first);
   });
 
+  test("log probabilities: an entry for each token, the same whole and streamed, with a computed sampler too", async () => {
+    for (const sampler of [{}, { mirostat: 2 }, { typical_p: 0.7, samplers: "yt" }]) {
+      const body = { ...story, ...sampler, max_tokens: 20, logprobs: true, top_logprobs: 2 };
+      const whole = await ask(body);
+      const { message, logprobs } = whole.choices[0] as unknown as {
+        message: { content: string };
+        logprobs: { content: { bytes: number[]; logprob: number; top_logprobs: unknown[] }[] };
+      };
+      assert.equal(logprobs.content.length, whole.usage.completion_tokens);
+      assert.equal(Buffer.from(logprobs.content.flatMap(({ bytes }) => bytes)).toString(), message.content);
+      assert.ok(logprobs.content.every(({ logprob, top_logprobs }) => logprob <= 0 && top_logprobs.length === 2));
+      const pieces = (await stream(body)).flatMap(({ choices }) =>
+        (choices as unknown as { logprobs: typeof logprobs | null }[]).flatMap(
+          (choice) => choice.logprobs?.content ?? [],
+        ),
+      );
+      // Another batch layout computes the last digits differently.
+      const digits = (entries: typeof pieces) => entries.map(({ bytes, logprob }) => [bytes, logprob.toFixed(3)]);
+      assert.deepEqual(digits(pieces), digits(logprobs.content));
+    }
+  });
+
   test("n choices differ, are counted together, and evaluate the prompt once", async () => {
     const { choices, usage, timings } = await ask({ ...story, n: 5, max_tokens: 20 });
     assert.equal(new Set(choices.map(({ message }) => message.content)).size, 5);

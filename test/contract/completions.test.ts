@@ -150,11 +150,28 @@ describe("completions over the demo model", () => {
     }
   });
 
+  test("all samplers act here as on the chat route", async () => {
+    const greedyInAnyOrder = { prompt: question, temperature: 2, samplers: "tk", top_k: 1 };
+    assert.deepEqual(texts(await ask(greedyInAnyOrder)), [expected]);
+    const body = { temperature: 1.5, top_k: 0, top_p: 1, min_p: 0, mirostat: 2, mirostat_tau: 3, seed: 4 };
+    const chat = await supertest(appOf(engine))
+      .post("/v1/chat/completions")
+      .send({ ...body, messages: [{ role: "user", content: "Say this is a test" }], max_tokens: 30 });
+    assert.deepEqual(texts(await ask({ ...body, prompt: question, max_tokens: 30 })), [
+      chat.body.choices[0].message.content,
+    ]);
+    const none = await ask({ prompt: question, n_predict: 0, mirostat: 1, temperature: 1 });
+    assert.deepEqual([texts(none), none.usage?.completion_tokens], [[""], 0]);
+  });
+
   test("what this route does not do is refused by name", async () => {
     const cases: [object, string, string][] = [
       [{ suffix: "end" }, "unsupported_parameter", "suffix"],
       [{ logprobs: 2 }, "unsupported_parameter", "logprobs"],
+      [{ top_logprobs: 2 }, "unsupported_parameter", "top_logprobs"],
+      [{ n_probs: 2 }, "unsupported_parameter", "n_probs"],
       [{ best_of: 2 }, "unsupported_parameter", "best_of"],
+      [{ samplers: "q" }, "invalid_value", "samplers"],
       [{ max_tokens: 0 }, "invalid_value", "max_tokens"],
       [{ n: 21 }, "invalid_value", "n"],
     ];

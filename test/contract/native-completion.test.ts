@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import supertest from "supertest";
 
 import type { Engine } from "../../src/domain/engine.ts";
+import { DEFAULT_SAMPLERS } from "../../src/domain/generation.ts";
 import { startDemoEngine } from "../support/demo-engine.ts";
 import { appOf, eventsIn } from "../support/server.ts";
 
@@ -52,6 +53,18 @@ describe("llama.cpp's completion over the demo model", () => {
       const { temperature, top_k, mirostat, n_predict } = settings as Members;
       assert.deepEqual([temperature, top_k, mirostat, n_predict], [0, 40, 0, -1]);
     }
+  });
+
+  test("all samplers act, and the settings tell which", async () => {
+    const sampling = { typical_p: 0.9, mirostat: 2, mirostat_tau: 3, min_keep: 2, dynatemp_range: 0.5 };
+    const given = await ask({ prompt: question, temperature: 2, samplers: ["temperature", "typ", "top-k"], top_k: 1 });
+    assert.equal(given["content"], expected);
+    const { samplers } = given["generation_settings"] as Members;
+    assert.deepEqual(samplers, ["temperature", "typ_p", "top_k"]);
+    const settings = (await ask({ ...sampling, prompt: question, n_predict: 3 }))["generation_settings"] as object;
+    assert.deepEqual(settings, { ...settings, ...sampling, samplers: DEFAULT_SAMPLERS });
+    const none = await ask({ ...sampling, prompt: question, temperature: 1, n_predict: 0 });
+    assert.deepEqual([none["content"], none["tokens_predicted"]], ["", 0]);
   });
 
   test("it tells which stop sequence was met, and a limit from an end", async () => {
@@ -107,6 +120,8 @@ describe("llama.cpp's completion over the demo model", () => {
       [{ prompt: [999_999] }, "invalid_value", "prompt"],
       [{ prompt: "a", n_predict: -2 }, "invalid_value", "n_predict"],
       [{ prompt: "a", temperature: -1 }, "invalid_value", "temperature"],
+      [{ prompt: "a", logprobs: true }, "unsupported_parameter", "logprobs"],
+      [{ prompt: "a", top_logprobs: 1 }, "unsupported_parameter", "top_logprobs"],
       [{ prompt: "a", image_data: [{}] }, "unsupported_parameter", "image_data"],
       [{ prompt: "word ".repeat(4000) }, "context_length_exceeded", "prompt"],
     ];

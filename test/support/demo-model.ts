@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-import type { ChatMessage, GenerateRequest, SamplingOptions, ToolDefinition } from "../../src/domain/generation.ts";
+import {
+  DEFAULT_SAMPLERS,
+  type ChatMessage,
+  type GenerateRequest,
+  type SamplingOptions,
+  type ToolDefinition,
+} from "../../src/domain/generation.ts";
 
 // Compiled tests live in dist/test/support, three levels below the repository.
 const root = new URL("../../../", import.meta.url);
@@ -41,6 +47,14 @@ export const greedy: SamplingOptions = {
   xtcProbability: 0,
   xtcThreshold: 0.1,
   dry: undefined,
+  typicalP: 1,
+  topNSigma: -1,
+  dynatempRange: 0,
+  dynatempExponent: 1,
+  minKeep: 0,
+  mirostat: undefined,
+  adaptiveP: undefined,
+  samplers: DEFAULT_SAMPLERS,
   logitBias: [],
   ignoreEos: false,
   seed: undefined,
@@ -60,6 +74,7 @@ export function chatRequest(
     maxTokens: 256,
     stop: [],
     sampling: greedy,
+    topLogprobs: undefined,
     ...rest,
   };
 }

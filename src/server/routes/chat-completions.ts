@@ -11,8 +11,8 @@ export function chatCompletions(options: GenerationOptions): RequestHandler {
     idPrefix: "chatcmpl-",
     parse: parseChatRequest,
     start: (engine, request, signal) => engine.generate(request.generate, signal),
-    form: (_engine, { generate: { choices }, includeUsage }, head) => ({
-      whole: (steps) => toChatCompletion(head, choices, steps),
+    form: (_engine, { generate: { choices, topLogprobs }, includeUsage }, head) => ({
+      whole: (steps) => toChatCompletion(head, { choices, logprobs: topLogprobs !== undefined }, steps),
       encoder: () => createChunkEncoder(head, { choices, includeUsage, form: CHAT_CHUNKS }),
       lastEvent: DONE_EVENT,
     }),

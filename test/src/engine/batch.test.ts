@@ -5,7 +5,8 @@ import { test } from "node:test";
 
 import type { FinishReason } from "../../../src/domain/generation.ts";
 import { BATCH_TOKENS, Scheduler, type Job } from "../../../src/engine/batch.ts";
-import type { NativeContext, NativeSampler, Token } from "../../../src/engine/native.ts";
+import type { NativeContext, Token } from "../../../src/engine/native.ts";
+import type { Sampler } from "../../../src/engine/sampler.ts";
 
 const END = 0;
 
@@ -67,7 +68,8 @@ class FakeContext implements NativeContext {
     for (const { sequence, tokens } of this.#batch) this.#held(sequence).push(...tokens);
     this.batches.push(this.#batch.map(({ sequence, tokens }) => ({ sequence, tokens: tokens.length })));
   }
-  async sampleToken(row: number): Promise<Token> {
+  sampleToken = async (): Promise<never> => assert.fail("jobs' samplers choose");
+  async choose(row: number): Promise<Token> {
     await new Promise(setImmediate);
     return nextToken(this.#held(this.#rows[row]!));
   }
@@ -105,7 +107,10 @@ function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {})
     prompt,
     limit,
     isFurtherChoice: false,
-    createSampler: (): NativeSampler => ({ applyConfig: () => undefined, dispose: () => undefined }),
+    createSampler: (): Sampler => ({
+      sample: (context, row) => (context as FakeContext).choose(row),
+      dispose: () => undefined,
+    }),
     onStart: () => undefined,
     onPrompt: () => (outcome.prompts += 1),
     onToken: (token) => outcome.tokens.push(token) > 0,

@@ -77,7 +77,7 @@ function chunk(index: number, delta: object, reason: string | null = null) {
 }
 
 test("all steps make one chat completion with every member", async () => {
-  const { body } = await toChatCompletion(head, 2, asStream());
+  const { body } = await toChatCompletion(head, { choices: 2, logprobs: false }, asStream());
   assert.deepEqual(body, {
     id: "chatcmpl-1",
     object: "chat.completion",
@@ -180,4 +180,53 @@ test("faults of this side say nothing of their cause", () => {
     assert.deepEqual({ ...body.error, message: "" }, { message: "", type: "server_error", param: null, code: null });
     assert.doesNotMatch(body.error.message, /secret/);
   }
+});
+
+const likely = { text: "Hi", bytes: [72, 105], logprob: -0.5 };
+const never = { text: String.raw`\xf0`, bytes: [240], logprob: -Infinity };
+const reported: GenerationStep[] = [
+  { type: "started" },
+  { type: "text", choice: 0, text: "Hi", tokens: [{ ...likely, top: [likely, never] }] },
+  { type: "text", choice: 0, text: "", tokens: [{ ...never, top: [] }] },
+  { type: "finish", choice: 0, reason: "stop" },
+  done,
+];
+const entries = [
+  {
+    token: "Hi",
+    logprob: -0.5,
+    bytes: [72, 105],
+    top_logprobs: [
+      { token: "Hi", logprob: -0.5, bytes: [72, 105] },
+      { token: String.raw`\xf0`, logprob: -9999, bytes: [240] },
+    ],
+  },
+  { token: String.raw`\xf0`, logprob: -9999, bytes: [240], top_logprobs: [] },
+];
+
+test("an answer reports its tokens' probabilities, what cannot be as -9999", async () => {
+  async function* asReported() {
+    yield* reported;
+  }
+  const { body } = await toChatCompletion(head, { choices: 1, logprobs: true }, asReported());
+  const [choice] = (body as { choices: { logprobs: unknown }[] }).choices;
+  assert.deepEqual(choice?.logprobs, { content: entries, refusal: null });
+});
+
+test("in a stream the probabilities travel with their text", () => {
+  const events = reported
+    .map(createChunkEncoder(head, { choices: 1, includeUsage: false, form: CHAT_CHUNKS }))
+    .join("")
+    .split("\n\n")
+    .filter((event) => event.includes('"bytes"'))
+    .map((event) => JSON.parse(event.slice("data: ".length)) as { choices: unknown[] });
+  assert.deepEqual(
+    events.map(({ choices }) => choices[0]),
+    ["Hi", ""].map((content, index) => ({
+      index: 0,
+      delta: { content },
+      logprobs: { content: [entries[index]], refusal: null },
+      finish_reason: null,
+    })),
+  );
 });

@@ -52,10 +52,19 @@ test("a body with messages only gets llama.cpp's defaults", () => {
         xtcProbability: 0,
         xtcThreshold: 0.1,
         dry: undefined,
+        typicalP: 1,
+        topNSigma: -1,
+        dynatempRange: 0,
+        dynatempExponent: 1,
+        minKeep: 0,
+        mirostat: undefined,
+        adaptiveP: undefined,
+        samplers: ["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"],
         logitBias: [],
         ignoreEos: false,
         seed: undefined,
       },
+      topLogprobs: undefined,
     },
     stream: false,
     includeUsage: false,
@@ -180,19 +189,10 @@ test("what this release does not do is refused by name", () => {
     [{ response_format: { type: "json_schema", json_schema: {} } }, "unsupported_value", "response_format.type"],
     [{ json_schema: {} }, "unsupported_parameter", "json_schema"],
     [{ grammar: 'root ::= "a"' }, "unsupported_parameter", "grammar"],
-    [{ logprobs: true }, "unsupported_value", "logprobs"],
-    [{ top_logprobs: 2 }, "unsupported_parameter", "top_logprobs"],
     [{ n_probs: 2 }, "unsupported_parameter", "n_probs"],
     [{ modalities: ["text", "audio"] }, "unsupported_value", "modalities"],
     [{ audio: { voice: "x" } }, "unsupported_parameter", "audio"],
     [{ web_search_options: {} }, "unsupported_parameter", "web_search_options"],
-    [{ mirostat: 2 }, "unsupported_parameter", "mirostat"],
-    [{ typical_p: 0.5 }, "unsupported_parameter", "typical_p"],
-    [{ top_n_sigma: 1 }, "unsupported_parameter", "top_n_sigma"],
-    [{ dynatemp_range: 0.5 }, "unsupported_parameter", "dynatemp_range"],
-    [{ adaptive_target: 0.5 }, "unsupported_parameter", "adaptive_target"],
-    [{ min_keep: 1 }, "unsupported_parameter", "min_keep"],
-    [{ samplers: ["temperature", "top_k"] }, "unsupported_parameter", "samplers"],
     [{ reasoning_effort: "low" }, "unsupported_parameter", "reasoning_effort"],
     [{ chat_template_kwargs: { a: 1 } }, "unsupported_parameter", "chat_template_kwargs"],
     [{ continue_final_message: true }, "unsupported_parameter", "continue_final_message"],
@@ -340,3 +340,46 @@ test("an empty model name is the served model", () => {
 function pick({ code, param }: { code: string; param: string | undefined }) {
   return [code, param];
 }
+
+test("samplers are named as in llama.cpp, by their letters too, and act as often as they are named", () => {
+  const samplersOf = (samplers: unknown) => parse({ samplers }).generate.sampling.samplers;
+  assert.deepEqual(samplersOf(["top-k", "typ", "temp", "top_k"]), ["top_k", "typ_p", "temperature", "top_k"]);
+  const all = "penalties dry top_n_sigma top_k typ_p top_p min_p xtc temperature adaptive_p";
+  assert.deepEqual(samplersOf("edskypmxta"), all.split(" "));
+  assert.deepEqual(samplersOf([]), []);
+  assert.deepEqual(pick(refusal({ messages, samplers: ["top_k", "tfs"] })), ["invalid_value", "samplers[1]"]);
+  assert.deepEqual(pick(refusal({ messages, samplers: "kz" })), ["invalid_value", "samplers"]);
+  assert.deepEqual(pick(refusal({ messages, samplers: 1 })), ["invalid_type", "samplers"]);
+});
+
+test("mirostat and adaptive-p are off by default and take their settings along", () => {
+  const { mirostat } = parse({ mirostat: 2, mirostat_tau: 3 }).generate.sampling;
+  assert.deepEqual(mirostat, { version: 2, tau: 3, eta: 0.1 });
+  const { adaptiveP, samplers } = parse({ adaptive_target: 0.4 }).generate.sampling;
+  assert.deepEqual(adaptiveP, { target: 0.4, decay: 0.9 });
+  assert.equal(samplers.at(-1), "adaptive_p");
+});
+
+test("settings of samplers out of their ranges are refused by name", () => {
+  const refused: readonly object[] = [
+    { mirostat: 3 },
+    { mirostat_tau: 0 },
+    { mirostat_eta: -1 },
+    { typical_p: 1.1 },
+    { dynatemp_range: -0.1 },
+    { adaptive_target: 1.5 },
+    { adaptive_decay: 1 },
+    { min_keep: -1 },
+    { top_logprobs: 21, logprobs: true },
+    { top_logprobs: 2 },
+  ];
+  for (const members of refused) {
+    assert.deepEqual(pick(refusal({ messages, ...members })), ["invalid_value", Object.keys(members)[0]]);
+  }
+});
+
+test("logprobs asks for each token's probability, top_logprobs for others beside it", () => {
+  assert.equal(parse({ logprobs: true }).generate.topLogprobs, 0);
+  assert.equal(parse({ logprobs: true, top_logprobs: 20 }).generate.topLogprobs, 20);
+  assert.equal(parse({ logprobs: false, top_logprobs: 0 }).generate.topLogprobs, undefined);
+});

@@ -17,6 +17,7 @@ function asking(...prompts: string[]): GenerateRequest[] {
     maxTokens: 5,
     stop: [],
     sampling: greedy,
+    topLogprobs: undefined,
   }));
 }
 

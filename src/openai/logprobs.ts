@@ -1,0 +1,16 @@
+import type { LikelyToken, TokenChance } from "../domain/generation.ts";
+
+/** What OpenAI sends for a token that cannot be. */
+const NEVER = -9999;
+
+/** `choice.logprobs` of an answer, or of a piece of one. */
+export function toLogprobs(tokens: readonly TokenChance[]): Record<string, unknown> {
+  return {
+    content: tokens.map((token) => ({ ...toEntry(token), top_logprobs: token.top.map(toEntry) })),
+    refusal: null,
+  };
+}
+
+function toEntry({ text, bytes, logprob }: LikelyToken): Record<string, unknown> {
+  return { token: text, logprob: Number.isFinite(logprob) ? Math.min(logprob, 0) : NEVER, bytes };
+}
