@@ -5,7 +5,6 @@ import type { SamplingOptions } from "../domain/generation.ts";
 import type { Native, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
 import { ComputedDraw } from "./computed-draw.ts";
 import { NativeDraw, type Sampler } from "./sampler.ts";
-import { findBreakers } from "./samplers/breakers.ts";
 import { activeSamplers, toWindow } from "./samplers/chain.ts";
 import type { DrySettings } from "./samplers/dry.ts";
 import { isGreedy, isNative } from "./samplers/plan.ts";
@@ -109,8 +108,7 @@ function toDrySettings(
   const { multiplier, base } = dry;
   const allowedLength = toWindow(dry.allowedLength, contextLength);
   const window = toWindow(dry.lastN, contextLength);
-  const breakers = findBreakers(vocabulary.texts, dry.sequenceBreakers, (text) => vocabulary.tokenizeContent(text));
-  return { multiplier, base, allowedLength, window, breakers };
+  return { multiplier, base, allowedLength, window, breakers: vocabulary.breakersOf(dry.sequenceBreakers) };
 }
 
 type PartialConfig = Partial<NativeSamplerConfig>;

@@ -1,3 +1,4 @@
+import { BreakerCache, findBreakers, type Breakers } from "./samplers/breakers.ts";
 import { CodedError } from "../domain/errors.ts";
 import {
   TOKEN_CONTROL,
@@ -14,6 +15,9 @@ export class Vocabulary {
   readonly type: string;
   readonly #model: NativeModel;
   readonly #structural: RegExp | undefined;
+  readonly #breakers = new BreakerCache((list) =>
+    findBreakers(this.#allTexts, list, (text) => this.tokenizeContent(text)),
+  );
   #texts: readonly string[] | undefined;
   #endTokens: readonly Token[] | undefined;
 
@@ -35,8 +39,12 @@ export class Vocabulary {
     this.#structural = texts.length === 0 ? undefined : new RegExp(texts.map(escapeRegExp).join("|"), "g");
   }
 
-  /** All tokens' texts. */
-  get texts(): readonly string[] {
+  /** Where the texts that no repetition reaches across may begin. */
+  breakersOf(breakers: readonly string[]): Breakers {
+    return this.#breakers.get(breakers);
+  }
+
+  get #allTexts(): readonly string[] {
     this.#texts ??= Array.from({ length: this.size }, (_, token) =>
       this.#model.detokenize(Uint32Array.of(token), true),
     );

@@ -1,4 +1,5 @@
 import type { Token } from "../native.ts";
+import type { Breakers } from "./breakers.ts";
 import type { Candidates } from "./candidates.ts";
 
 export interface DrySettings {
@@ -8,11 +9,15 @@ export interface DrySettings {
   /** Tokens of the answer that are searched. */
   readonly window: number;
   /** For each token that may begin a breaker, the tokens that must follow it; an empty list where it is one alone. */
-  readonly breakers: ReadonlyMap<Token, readonly (readonly Token[])[]>;
+  readonly breakers: Breakers;
 }
 
 /** A token that is penalized more than this could not be told from one that is forbidden. */
 const LARGEST_EXPONENT_LOG = 88.7228391;
+
+function mostExponentOf(base: number): number {
+  return base > 1.000001 ? Math.floor(LARGEST_EXPONENT_LOG / Math.log(base)) : 0;
+}
 
 /** "Don't repeat yourself": a token that would go on with a longer repetition is penalized exponentially. */
 export class Dry {
@@ -32,7 +37,7 @@ export class Dry {
     const lengths = this.#repetitions();
     if (lengths.size === 0) return;
     const { multiplier, base, allowedLength, breakers } = this.#settings;
-    const mostExponent = base > 1.000001 ? Math.floor(LARGEST_EXPONENT_LOG / Math.log(base)) : 0;
+    const mostExponent = mostExponentOf(base);
     list.change((token, logit) => {
       const length = lengths.get(token);
       if (length === undefined || breakers.get(token)?.some((tail) => tail.length === 0) === true) return logit;
@@ -45,7 +50,9 @@ export class Dry {
   #repetitions(): Map<Token, number> {
     const answer = this.#answer;
     const lengths = new Map<Token, number>();
-    const limit = this.#tokensSinceBreaker();
+    // Beyond the largest exponent the penalty grows no more, and an answer of one token again and again stays cheap.
+    const most = this.#settings.allowedLength + mostExponentOf(this.#settings.base);
+    const limit = Math.min(this.#tokensSinceBreaker(), most);
     const { allowedLength } = this.#settings;
     if (answer.length <= allowedLength || limit < allowedLength) return lengths;
     for (let at = 0; at < answer.length - 1; at++) {
