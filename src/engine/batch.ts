@@ -22,6 +22,7 @@ export interface Job {
   readonly prompt: readonly Token[];
   /** Most completion tokens. */
   readonly limit: number;
+  readonly hasGrammar: boolean;
   /** Called once, when the job gets its slot. */
   createSampler(): NativeSampler;
   onStart(cachedTokens: number): void;
@@ -29,6 +30,8 @@ export interface Job {
   onPrompt(): void;
   /** Returns false when the answer is complete (a stop sequence was met). */
   onToken(token: Token): boolean;
+  /** The model ended with this token; undefined where no token could be drawn. */
+  reasonOfEnd(token: Token | undefined): FinishReason;
   onEnd(reason: FinishReason): void;
   onError(error: unknown): void;
 }
@@ -213,14 +216,14 @@ export class Scheduler {
       return running === undefined || running.cancelled ? [] : [{ slot, running, row }];
     });
     // All calls are queued at once: the library's one thread works them off without waiting for this one.
-    const tokens = await Promise.all(draws.map(({ row, running }) => this.#context.sampleToken(row, running.sampler)));
+    const tokens = await Promise.all(draws.map(({ row, running }) => this.#draw(row, running)));
     for (const [index, { slot, running }] of draws.entries()) {
       const token = tokens[index]!;
       if (running.cancelled || slot.job !== running) continue;
       if (running.produced === 0) running.job.onPrompt();
       if (token < 0 || this.#isEndToken(token)) {
         this.#deliverTo(slot);
-        this.#end(slot, running, "stop");
+        this.#end(slot, running, running.job.reasonOfEnd(token < 0 ? undefined : token));
         continue;
       }
       running.produced += 1;
@@ -228,6 +231,12 @@ export class Scheduler {
       if (!isLast) running.next = token;
       this.#deliveries.push({ slot, running, token, isLast });
     }
+  }
+
+  /** Below 0 where a grammar leaves no token that may be drawn: that ends one answer, not all of them. */
+  async #draw(row: number, { job, sampler }: Running): Promise<Token> {
+    const drawn = this.#context.sampleToken(row, sampler);
+    return job.hasGrammar ? drawn.catch(() => -1) : drawn;
   }
 
   /** Hands the tokens of the last step to their jobs. */

@@ -8,6 +8,7 @@ import type { ModelCard } from "../domain/model.ts";
 import { readGgufHeader, type GgufHeader } from "../gguf/gguf-header.ts";
 import { BATCH_TOKENS, Scheduler } from "./batch.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
+import { Grammars } from "./grammars.ts";
 import { openNative, type NativeContext, type NativeModel } from "./native.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { Vocabulary } from "./vocabulary.ts";
@@ -143,6 +144,7 @@ class LlamaEngine implements Engine {
       scheduler,
       contextLength,
       vocabulary,
+      grammars: new Grammars(native, model, vocabulary),
       prompts: new PromptBuilder(native, model, vocabulary, template),
       card: await describe(this.#options, header, model, vocabulary, contextLength),
     };

@@ -5,6 +5,7 @@ import type { DryOptions, GenerateRequest, SamplingOptions } from "../domain/gen
 import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE, type Field } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
 import { toRefusal } from "./refusal.ts";
+import { toGrammar } from "./structure.ts";
 
 const DEFAULT_PING_SECONDS = 15;
 const MAX_SEED = 2n ** 64n - 1n;
@@ -23,7 +24,8 @@ export interface ChatRequest {
 
 /**
  * Body of POST /v1/chat/completions → what the engine is asked.
- * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
+ * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
+ * `invalid_json_schema`.
  */
 export function parseChatRequest(body: unknown): ChatRequest {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
@@ -47,6 +49,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
       choices: fields.n ?? fields.n_cmpl ?? 1,
       maxTokens: toTokenLimit(fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens),
       stop: [fields.stop ?? []].flat().filter((text) => text !== ""),
+      grammar: toGrammar(fields),
       sampling: toSampling(fields),
     },
     stream: fields.stream,
