@@ -25,6 +25,7 @@ export function checkGrammar(text: string): void {
   const nullable = leastFixpoint(rules, canBeEmpty);
   for (const node of rules.values()) refuseEmptyRepetitions(node, nullable);
   refuseLeftRecursion(rules, nullable);
+  for (const [name, node] of rules) refuseDoubling(node, name);
   if (!leastFixpoint(rules, canEnd).has("root")) throw grammarFault("no finite text fits the rule 'root'");
 }
 
@@ -96,6 +97,26 @@ function refuseEmptyRepetitions(node: Node, nullable: ReadonlySet<string>): void
     if (node.most > MAX_EMPTY_REPETITIONS) throw grammarFault("it repeats too often what can be empty");
   }
   for (const child of childrenOf(node)) refuseEmptyRepetitions(child, nullable);
+}
+
+/**
+ * Alternatives that begin alike and hold their own rule in the middle double llama.cpp's states with every level. Only
+ * the direct form is found.
+ */
+function refuseDoubling(node: Node, name: string): void {
+  if (node.kind === "choice") {
+    const beginnings = node.branches.flatMap((branch) => {
+      const first = branch.kind === "sequence" ? branch.parts[0] : undefined;
+      const inMiddle = childrenOf(branch)
+        .slice(0, -1)
+        .some((part) => part.kind === "rule" && part.name === name);
+      return first?.kind === "characters" && inMiddle ? [first.text] : [];
+    });
+    if (new Set(beginnings).size < beginnings.length) {
+      throw grammarFault(`alternatives of the rule '${name.slice(0, 100)}' begin alike and hold the rule itself`);
+    }
+  }
+  for (const child of childrenOf(node)) refuseDoubling(child, name);
 }
 
 /** A rule that begins with itself never reads a character. */

@@ -2,7 +2,7 @@ import { CodedError } from "../domain/errors.ts";
 
 /** A part of a grammar rule. Characters themselves do not matter to the checks, only how many there are. */
 export type Node =
-  | { readonly kind: "characters"; readonly count: number }
+  | { readonly kind: "characters"; readonly count: number; readonly text: string }
   | { readonly kind: "rule"; readonly name: string }
   | { readonly kind: "sequence"; readonly parts: readonly Node[] }
   | { readonly kind: "choice"; readonly branches: readonly Node[] }
@@ -79,23 +79,23 @@ class GbnfParser {
     if (next === '"') return this.#literal();
     if (next === "[") return this.#characterClass();
     if (next === "(") return this.#group();
-    if (this.#take(".")) return { kind: "characters", count: 1 };
+    if (this.#take(".")) return { kind: "characters", count: 1, text: "." };
     if (next !== undefined && /[a-zA-Z0-9-]/.test(next)) return { kind: "rule", name: this.#name() };
     return undefined;
   }
 
   #literal(): Node {
-    this.#at += 1;
+    const start = this.#at++;
     let count = 0;
     while (!this.#take('"')) {
       this.#character();
       count += 1;
     }
-    return { kind: "characters", count };
+    return { kind: "characters", count, text: this.#text.slice(start, this.#at) };
   }
 
   #characterClass(): Node {
-    this.#at += 1;
+    const start = this.#at++;
     this.#take("^");
     let count = 0;
     while (!this.#take("]")) {
@@ -107,7 +107,7 @@ class GbnfParser {
       count += 1;
     }
     if (count === 0) throw this.#fault("an empty character class matches nothing");
-    return { kind: "characters", count: 1 };
+    return { kind: "characters", count: 1, text: this.#text.slice(start, this.#at) };
   }
 
   #group(): Node {
