@@ -96,6 +96,8 @@ export interface GenerateRequest {
   readonly maxTokens: number | undefined;
   /** Texts that end an answer; none is empty. */
   readonly stop: readonly string[];
+  /** GBNF with a rule `root` that each answer follows; undefined leaves it free. */
+  readonly grammar: string | undefined;
   readonly sampling: SamplingOptions;
 }
 

@@ -3,7 +3,8 @@ import type { Generation } from "../domain/engine.ts";
 import type { Ending, FinishReason, GenerateRequest, GenerationStep } from "../domain/generation.ts";
 import type { Job, Scheduler } from "./batch.ts";
 import { Detokenizer } from "./detokenizer.ts";
-import type { Native, NativeModel, Token } from "./native.ts";
+import { constrainBias, type Grammars } from "./grammars.ts";
+import type { Native, NativeGrammar, NativeGrammarState, NativeModel, Token } from "./native.ts";
 import {
   choiceSeed,
   randomSeed,
@@ -22,12 +23,13 @@ export interface GenerateContext {
   readonly scheduler: Scheduler;
   readonly contextLength: number;
   readonly vocabulary: Vocabulary;
+  readonly grammars: Grammars;
 }
 
 /**
  * Runs a tokenized prompt: the first choice evaluates it, the others start when that is done and take over its state.
  * Text, stop sequences and counts live here; the scheduler knows tokens only.
- * Errors: `invalid_value` for a bias on a token that does not exist.
+ * Errors: `invalid_value` for a bias on a token that does not exist, `invalid_grammar`.
  */
 export function startGeneration(
   context: GenerateContext,
@@ -35,7 +37,15 @@ export function startGeneration(
   prompt: readonly Token[],
   signal: AbortSignal,
 ): Generation {
-  const run = new RunningRequest(context, request, prompt, resolveBias(request.sampling, context.vocabulary));
+  const grammar = request.grammar === undefined ? undefined : context.grammars.get(request.grammar);
+  const bias = resolveBias(request.sampling, context.vocabulary);
+  const run = new RunningRequest(
+    context,
+    request,
+    prompt,
+    grammar === undefined ? bias : constrainBias(bias, context.grammars.forbidden(), context.vocabulary.endTokens),
+    grammar,
+  );
   run.start(signal);
   return { promptTokens: prompt.length, steps: run.steps };
 }
@@ -47,6 +57,7 @@ class RunningRequest {
   readonly #prompt: readonly Token[];
   readonly #seed: bigint;
   readonly #bias: ResolvedBias;
+  readonly #grammar: NativeGrammar | undefined;
   readonly #jobs: Job[] = [];
   #unfinished: number;
   #cachedTokens = 0;
@@ -55,11 +66,18 @@ class RunningRequest {
   #startedAt = 0;
   #promptDoneAt = 0;
 
-  constructor(context: GenerateContext, request: GenerateRequest, prompt: readonly Token[], bias: ResolvedBias) {
+  constructor(
+    context: GenerateContext,
+    request: GenerateRequest,
+    prompt: readonly Token[],
+    bias: ResolvedBias,
+    grammar: NativeGrammar | undefined,
+  ) {
     this.#context = context;
     this.#request = request;
     this.#prompt = prompt;
     this.#bias = bias;
+    this.#grammar = grammar;
     this.#seed = request.sampling.seed ?? randomSeed();
     this.#unfinished = request.choices;
     this.steps = new StepQueue(() => this.#cancel());
@@ -79,25 +97,31 @@ class RunningRequest {
   #startChoice(choice: number): void {
     const { contextLength } = this.#context;
     const inputs = { seed: choiceSeed(this.#seed, choice), prompt: this.#prompt, contextLength, bias: this.#bias };
-    const job = new ChoiceJob(this.#context, this.#request, inputs, choice, {
-      started: (cachedTokens) => {
-        if (choice > 0) return;
-        this.#startedAt = performance.now();
-        this.#cachedTokens = cachedTokens;
-        this.steps.push({ type: "started" });
+    const job = new ChoiceJob(
+      this.#context,
+      this.#request,
+      inputs,
+      { choice, grammar: this.#grammar },
+      {
+        started: (cachedTokens) => {
+          if (choice > 0) return;
+          this.#startedAt = performance.now();
+          this.#cachedTokens = cachedTokens;
+          this.steps.push({ type: "started" });
+        },
+        promptDone: () => {
+          if (choice > 0) return;
+          this.#promptDoneAt = performance.now();
+          for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
+        },
+        text: (text) => this.steps.push({ type: "text", choice, text }),
+        finished: (reason, ending) => this.#finish(choice, reason, ending),
+        failed: (error) => {
+          this.#cancel();
+          this.steps.fail(error);
+        },
       },
-      promptDone: () => {
-        if (choice > 0) return;
-        this.#promptDoneAt = performance.now();
-        for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
-      },
-      text: (text) => this.steps.push({ type: "text", choice, text }),
-      finished: (reason, ending) => this.#finish(choice, reason, ending),
-      failed: (error) => {
-        this.#cancel();
-        this.steps.fail(error);
-      },
-    });
+    );
     this.#jobs.push(job);
     this.#context.scheduler.add(job);
   }
@@ -145,21 +169,26 @@ class ChoiceJob implements Job {
   readonly prompt: readonly Token[];
   readonly limit: number;
   readonly isFurtherChoice: boolean;
+  readonly hasGrammar: boolean;
   readonly #context: GenerateContext;
   readonly #request: GenerateRequest;
   readonly #inputs: SamplerInputs;
   readonly #events: ChoiceEvents;
   readonly #detokenizer: Detokenizer;
   readonly #stop: StopMatcher;
+  readonly #grammar: NativeGrammar | undefined;
+  #grammarState: NativeGrammarState | undefined;
   #tokens = 0;
 
   constructor(
     context: GenerateContext,
     request: GenerateRequest,
     inputs: SamplerInputs,
-    choice: number,
+    { choice, grammar }: { readonly choice: number; readonly grammar: NativeGrammar | undefined },
     events: ChoiceEvents,
   ) {
+    this.hasGrammar = grammar !== undefined;
+    this.#grammar = grammar;
     this.prompt = inputs.prompt;
     this.isFurtherChoice = choice > 0;
     this.limit = request.maxTokens ?? Number.POSITIVE_INFINITY;
@@ -173,7 +202,16 @@ class ChoiceJob implements Job {
 
   createSampler() {
     const { native, model } = this.#context;
-    return native.createSampler(model, toSamplerConfig(this.#request.sampling, this.#inputs));
+    const config = toSamplerConfig(this.#request.sampling, this.#inputs);
+    if (this.#grammar === undefined) return native.createSampler(model, config);
+    this.#grammarState = native.createGrammarState(model, this.#grammar);
+    return native.createSampler(model, { ...config, grammarEvaluationState: this.#grammarState });
+  }
+
+  reasonOfEnd(token: Token | undefined): FinishReason {
+    if (this.#grammarState === undefined) return "stop";
+    // Biases may leave only an end that the grammar does not have: the answer is then cut, not complete.
+    return token !== undefined && this.#context.native.grammarAllows(this.#grammarState, token) ? "stop" : "length";
   }
 
   onStart(cachedTokens: number): void {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { schemaOf } from "./body.ts";
 import { logitBias } from "./logit-bias.ts";
 import { messages } from "./messages.ts";
+import { responseFormat } from "./structure.ts";
 import {
   array,
   boolean,
@@ -89,7 +90,6 @@ const metadata = z
   .refine((value) => Object.keys(value).length <= 16, metadataError);
 
 const NO_TOOLS = "this server does not call tools yet. Leave it out.";
-const NO_STRUCTURE = "this server does not constrain the answer's form yet. Leave it out.";
 const NO_LOGPROBS = "this server does not report token probabilities yet. Leave it out.";
 const NO_SAMPLER = "this server does not have this sampler yet. Leave it out.";
 const NO_THINKING = "this server leaves thinking to the model's own template. Leave it out.";
@@ -168,22 +168,9 @@ export const CHAT_FIELDS = {
     (choice) => choice === "none" || choice === "auto",
     NO_TOOLS,
   ),
-  response_format: neutral(
-    z.object(
-      {
-        type: supportedOnly(
-          oneOf("text", "json_object", "json_schema"),
-          equals("text"),
-          'this server does not constrain the answer\'s form yet. Leave it out or give "text".',
-        ),
-      },
-      { error: "an object with `type`" },
-    ),
-    () => true,
-    NO_STRUCTURE,
-  ),
-  json_schema: neutral(object(), never, NO_STRUCTURE),
-  grammar: neutral(string(), equals(""), NO_STRUCTURE),
+  response_format: honoured(responseFormat.optional(), "the answer's form: text, a JSON object, or JSON of a schema"),
+  json_schema: honoured(object().optional(), "llama.cpp's: the schema of the answer, which is JSON"),
+  grammar: honoured(string().optional(), "llama.cpp's: GBNF with a rule `root` that the answer follows"),
   grammar_lazy: ignored(boolean()),
   grammar_triggers: ignored(array()),
   preserved_tokens: ignored(array()),

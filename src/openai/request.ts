@@ -1,10 +1,11 @@
 import type { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
-import type { ChatPrompt, DryOptions, GenerateRequest, Prompt, SamplingOptions } from "../domain/generation.ts";
+import type { ChatPrompt, DryOptions, GenerateRequest, SamplingOptions } from "../domain/generation.ts";
 import { readBody } from "./body.ts";
 import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
+import { toGrammar } from "./structure.ts";
 
 const DEFAULT_PING_SECONDS = 15;
 const MAX_SEED = 2n ** 64n - 1n;
@@ -38,14 +39,15 @@ export type SharedBody = Omit<ChatBody, "messages" | "n" | "max_tokens" | "max_c
 
 /**
  * Body of POST /v1/chat/completions → what the engine is asked.
- * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
+ * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
+ * `invalid_json_schema`, `invalid_grammar`.
  */
 export function parseChatRequest(body: unknown): ChatRequest {
   const { fields, ignored } = readBody(CHAT_FIELDS, chatBody, body);
   const limit = fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens;
   return {
     ...toSettings(fields, ignored),
-    generate: toGenerate(fields, toChatPrompt(fields), fields.n ?? fields.n_cmpl ?? 1, limit),
+    generate: { prompt: toChatPrompt(fields), ...toTask(fields, fields.n ?? fields.n_cmpl ?? 1, limit) },
   };
 }
 
@@ -76,18 +78,17 @@ export function toSettings(fields: SharedBody, ignored: readonly string[]): Requ
   };
 }
 
-/** `limit`: tokens of each answer, where -1 and undefined are none. */
-export function toGenerate(
+/** What is asked of each prompt of a body. `limit`: tokens of each answer, where -1 and undefined are none. */
+export function toTask(
   fields: SharedBody,
-  prompt: Prompt,
   choices: number,
   limit: number | undefined,
-): GenerateRequest {
+): Omit<GenerateRequest, "prompt"> {
   return {
-    prompt,
     choices,
     maxTokens: limit === -1 ? undefined : limit,
     stop: [fields.stop ?? []].flat().filter((text) => text !== ""),
+    grammar: toGrammar(fields),
     sampling: toSampling(fields),
   };
 }

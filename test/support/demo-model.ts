@@ -59,6 +59,7 @@ export function chatRequest(
     choices: 1,
     maxTokens: 256,
     stop: [],
+    grammar: undefined,
     sampling: greedy,
     ...rest,
   };

@@ -105,6 +105,8 @@ function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {})
     prompt,
     limit,
     isFurtherChoice: false,
+    hasGrammar: false,
+    reasonOfEnd: () => "stop",
     createSampler: (): NativeSampler => ({ applyConfig: () => undefined, dispose: () => undefined }),
     onStart: () => undefined,
     onPrompt: () => (outcome.prompts += 1),
