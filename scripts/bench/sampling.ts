@@ -81,6 +81,7 @@ async function measure(sampling: SamplingOptions, topLogprobs: number | undefine
     choices: 1,
     maxTokens: Number(tokens),
     stop: [],
+    grammar: undefined,
     sampling,
     topLogprobs,
   };

@@ -11,6 +11,8 @@ const BLAME = {
   unsupported_value: "caller",
   unsupported_parameter: "caller",
   context_length_exceeded: "caller",
+  invalid_json_schema: "caller",
+  invalid_grammar: "caller",
   invalid_api_key: "caller",
   model_not_found: "caller",
   not_found: "caller",

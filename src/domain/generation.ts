@@ -142,6 +142,8 @@ export interface GenerateRequest {
   readonly maxTokens: number | undefined;
   /** Texts that end an answer; none is empty. */
   readonly stop: readonly string[];
+  /** GBNF with a rule `root` that each answer follows; undefined leaves it free. */
+  readonly grammar: string | undefined;
   readonly sampling: SamplingOptions;
   /** Report each token's probability with that many of the likeliest beside it; undefined reports none. */
   readonly topLogprobs: number | undefined;

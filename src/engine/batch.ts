@@ -25,6 +25,7 @@ export interface Job {
   readonly limit: number;
   /** Belongs to a request that runs already, so it takes no place in the queue. */
   readonly isFurtherChoice: boolean;
+  readonly hasGrammar: boolean;
   /** Called once, when the job gets its slot. */
   createSampler(): Sampler;
   onStart(cachedTokens: number): void;
@@ -32,6 +33,8 @@ export interface Job {
   onPrompt(): void;
   /** Returns false when the answer is complete (a stop sequence was met). */
   onToken(token: Token): boolean;
+  /** The model ended with this token; undefined where no token could be drawn. */
+  reasonOfEnd(token: Token | undefined): FinishReason;
   onEnd(reason: FinishReason): void;
   onError(error: unknown): void;
 }
@@ -233,7 +236,7 @@ export class Scheduler {
       return [];
     });
     // All calls are queued at once: the library's one thread works them off without waiting for this one.
-    const tokens = await Promise.all(draws.map(({ row, running }) => running.sampler.sample(this.#context, row)));
+    const tokens = await Promise.all(draws.map(({ row, running }) => this.#draw(row, running)));
     for (const [index, { slot, running }] of draws.entries()) {
       const token = tokens[index]!;
       if (running.cancelled || slot.job !== running) continue;
@@ -244,7 +247,7 @@ export class Scheduler {
       }
       if (token < 0 || this.#isEndToken(token)) {
         this.#deliverTo(slot);
-        this.#end(slot, running, "stop");
+        this.#end(slot, running, running.job.reasonOfEnd(token < 0 ? undefined : token));
         continue;
       }
       running.produced += 1;
@@ -252,6 +255,12 @@ export class Scheduler {
       if (!isLast) running.next = token;
       this.#deliveries.push({ slot, running, token, isLast });
     }
+  }
+
+  /** Below 0 where a grammar leaves no token that may be drawn: that ends one answer, not all of them. */
+  async #draw(row: number, { job, sampler }: Running): Promise<Token> {
+    const drawn = sampler.sample(this.#context, row);
+    return job.hasGrammar ? drawn.catch(() => -1) : drawn;
   }
 
   /** Hands the tokens of the last step to their jobs. */

@@ -5,11 +5,13 @@ import { Aligner } from "./aligner.ts";
 import type { Job, Scheduler } from "./batch.ts";
 import { ChanceRecorder } from "./chances.ts";
 import { Detokenizer } from "./detokenizer.ts";
-import type { Native, NativeModel, Token } from "./native.ts";
+import { constrainBias, type Grammars } from "./grammars.ts";
+import type { Native, NativeGrammar, NativeGrammarState, NativeModel, Token } from "./native.ts";
 import {
   choiceSeed,
   createSampler,
   randomSeed,
+  refuseGrammarBeside,
   resolveBias,
   type ResolvedBias,
   type SamplerInputs,
@@ -27,12 +29,13 @@ export interface GenerateContext {
   readonly contextLength: number;
   readonly vocabulary: Vocabulary;
   readonly tokenTexts: TokenTexts;
+  readonly grammars: Grammars;
 }
 
 /**
  * Runs a tokenized prompt: the first choice evaluates it, the others start when that is done and take over its state.
  * Text, stop sequences and counts live here; the scheduler knows tokens only.
- * Errors: `invalid_value` for a bias on a token that does not exist.
+ * Errors: `invalid_value` for a bias on a token that does not exist, `invalid_grammar`, `unsupported_parameter`.
  */
 export function startGeneration(
   context: GenerateContext,
@@ -40,7 +43,16 @@ export function startGeneration(
   prompt: readonly Token[],
   signal: AbortSignal,
 ): Generation {
-  const run = new RunningRequest(context, request, prompt, resolveBias(request.sampling, context.vocabulary));
+  if (request.grammar !== undefined) refuseGrammarBeside(request.sampling);
+  const grammar = request.grammar === undefined ? undefined : context.grammars.get(request.grammar);
+  const bias = resolveBias(request.sampling, context.vocabulary);
+  const run = new RunningRequest(
+    context,
+    request,
+    prompt,
+    grammar === undefined ? bias : constrainBias(bias, context.grammars.forbidden(), context.vocabulary.endTokens),
+    grammar,
+  );
   run.start(signal);
   return { promptTokens: prompt.length, steps: run.steps };
 }
@@ -52,6 +64,7 @@ class RunningRequest {
   readonly #prompt: readonly Token[];
   readonly #seed: bigint;
   readonly #bias: ResolvedBias;
+  readonly #grammar: NativeGrammar | undefined;
   readonly #jobs: Job[] = [];
   #unfinished: number;
   #cachedTokens = 0;
@@ -60,11 +73,18 @@ class RunningRequest {
   #startedAt = 0;
   #promptDoneAt = 0;
 
-  constructor(context: GenerateContext, request: GenerateRequest, prompt: readonly Token[], bias: ResolvedBias) {
+  constructor(
+    context: GenerateContext,
+    request: GenerateRequest,
+    prompt: readonly Token[],
+    bias: ResolvedBias,
+    grammar: NativeGrammar | undefined,
+  ) {
     this.#context = context;
     this.#request = request;
     this.#prompt = prompt;
     this.#bias = bias;
+    this.#grammar = grammar;
     this.#seed = request.sampling.seed ?? randomSeed();
     this.#unfinished = request.choices;
     this.steps = new StepQueue(() => this.#cancel());
@@ -84,25 +104,31 @@ class RunningRequest {
   #startChoice(choice: number): void {
     const { contextLength } = this.#context;
     const inputs = { seed: choiceSeed(this.#seed, choice), prompt: this.#prompt, contextLength, bias: this.#bias };
-    const job = new ChoiceJob(this.#context, this.#request, inputs, choice, {
-      started: (cachedTokens) => {
-        if (choice > 0) return;
-        this.#startedAt = performance.now();
-        this.#cachedTokens = cachedTokens;
-        this.steps.push({ type: "started" });
+    const job = new ChoiceJob(
+      this.#context,
+      this.#request,
+      inputs,
+      { choice, grammar: this.#grammar },
+      {
+        started: (cachedTokens) => {
+          if (choice > 0) return;
+          this.#startedAt = performance.now();
+          this.#cachedTokens = cachedTokens;
+          this.steps.push({ type: "started" });
+        },
+        promptDone: () => {
+          if (choice > 0) return;
+          this.#promptDoneAt = performance.now();
+          for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
+        },
+        text: (text, tokens) => this.steps.push({ type: "text", choice, text, ...(tokens && { tokens }) }),
+        finished: (reason, ending) => this.#finish(choice, reason, ending),
+        failed: (error) => {
+          this.#cancel();
+          this.steps.fail(error);
+        },
       },
-      promptDone: () => {
-        if (choice > 0) return;
-        this.#promptDoneAt = performance.now();
-        for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
-      },
-      text: (text, tokens) => this.steps.push({ type: "text", choice, text, ...(tokens && { tokens }) }),
-      finished: (reason, ending) => this.#finish(choice, reason, ending),
-      failed: (error) => {
-        this.#cancel();
-        this.steps.fail(error);
-      },
-    });
+    );
     this.#jobs.push(job);
     this.#context.scheduler.add(job);
   }
@@ -150,6 +176,7 @@ class ChoiceJob implements Job {
   readonly prompt: readonly Token[];
   readonly limit: number;
   readonly isFurtherChoice: boolean;
+  readonly hasGrammar: boolean;
   readonly #context: GenerateContext;
   readonly #request: GenerateRequest;
   readonly #inputs: SamplerInputs;
@@ -159,15 +186,19 @@ class ChoiceJob implements Job {
   /** Both only where token probabilities are asked for. */
   #chances: ChanceRecorder | undefined;
   #aligner: Aligner | undefined;
+  readonly #grammar: NativeGrammar | undefined;
+  #grammarState: NativeGrammarState | undefined;
   #tokens = 0;
 
   constructor(
     context: GenerateContext,
     request: GenerateRequest,
     inputs: SamplerInputs,
-    choice: number,
+    { choice, grammar }: { readonly choice: number; readonly grammar: NativeGrammar | undefined },
     events: ChoiceEvents,
   ) {
+    this.hasGrammar = grammar !== undefined;
+    this.#grammar = grammar;
     this.prompt = inputs.prompt;
     this.isFurtherChoice = choice > 0;
     this.limit = request.maxTokens ?? Number.POSITIVE_INFINITY;
@@ -182,11 +213,18 @@ class ChoiceJob implements Job {
   createSampler(): Sampler {
     const { native, model, tokenTexts } = this.#context;
     const { sampling, topLogprobs } = this.#request;
-    const sampler = createSampler(this.#context, sampling, this.#inputs);
+    if (this.#grammar !== undefined) this.#grammarState = native.createGrammarState(model, this.#grammar);
+    const sampler = createSampler(this.#context, sampling, this.#inputs, this.#grammarState);
     if (topLogprobs === undefined) return sampler;
     this.#chances = new ChanceRecorder(sampler, native, model, tokenTexts, topLogprobs);
     this.#aligner = new Aligner();
     return this.#chances;
+  }
+
+  reasonOfEnd(token: Token | undefined): FinishReason {
+    if (this.#grammarState === undefined) return "stop";
+    // Biases may leave only an end that the grammar does not have: the answer is then cut, not complete.
+    return token !== undefined && this.#context.native.grammarAllows(this.#grammarState, token) ? "stop" : "length";
   }
 
   onStart(cachedTokens: number): void {

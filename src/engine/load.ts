@@ -9,6 +9,7 @@ import type { ModelCard } from "../domain/model.ts";
 import { readGgufHeader, type GgufHeader } from "../gguf/gguf-header.ts";
 import { BATCH_TOKENS, Scheduler } from "./batch.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
+import { Grammars } from "./grammars.ts";
 import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { tokenBytes } from "./token-bytes.ts";
@@ -186,6 +187,7 @@ class LlamaEngine implements Engine {
       contextLength,
       vocabulary,
       tokenTexts: new TokenTexts(model, vocabulary.isByteLevel),
+      grammars: new Grammars(native, model, vocabulary),
       prompts,
       card: {
         ...(await describe(this.#options, header, model, vocabulary, contextLength)),

@@ -100,9 +100,15 @@ export interface NativeSamplerConfig {
   dryRepeatPenaltyAllowedLength?: number;
   dryRepeatPenaltyLastTokens?: number;
   dryRepeatPenaltySequenceBreakers?: readonly string[];
+  grammarEvaluationState?: NativeGrammarState;
   tokenBiasKeys?: Uint32Array;
   tokenBiasValues?: Float32Array;
 }
+
+/** A compiled grammar; it holds no state. */
+export type NativeGrammar = object & { readonly grammar?: never };
+/** How far one answer has come in its grammar. */
+export type NativeGrammarState = object & { readonly state?: never };
 
 export interface NativeSampler {
   /** A key that is absent takes its sampler out of the chain. */
@@ -117,7 +123,12 @@ export interface NativeRenderer {
 interface Bindings {
   AddonModel: new (path: string, options: Readonly<Record<string, unknown>>) => NativeModel;
   AddonContext: new (model: NativeModel, options: Readonly<Record<string, unknown>>) => NativeContext;
-  AddonSampler: new (model: NativeModel) => NativeSampler;
+  AddonSampler: {
+    new (model: NativeModel): NativeSampler;
+    canBeNextTokenForGrammarEvaluationState(state: NativeGrammarState, token: Token): boolean;
+  };
+  AddonGrammar: new (text: string, options: Readonly<Record<string, unknown>>) => NativeGrammar;
+  AddonGrammarEvaluationState: new (model: NativeModel, grammar: NativeGrammar) => NativeGrammarState;
   AddonJinjaRenderer: new (template: string) => NativeRenderer;
   setLogger(logger: (level: number, message: string) => void): void;
   setLoggerLogLevel(level: number): void;
@@ -134,6 +145,10 @@ export interface Native {
   openContext(model: NativeModel, options: ContextOptions): Promise<NativeContext>;
   createSampler(model: NativeModel, config: NativeSamplerConfig): NativeSampler;
   createRenderer(template: string): NativeRenderer;
+  /** Throws for what llama.cpp cannot parse. Not safe against every text: see grammar/gbnf-check.ts. */
+  compileGrammar(text: string): NativeGrammar;
+  createGrammarState(model: NativeModel, grammar: NativeGrammar): NativeGrammarState;
+  grammarAllows(state: NativeGrammarState, token: Token): boolean;
   close(): Promise<void>;
 }
 
@@ -186,6 +201,9 @@ export async function openNative(): Promise<Native> {
       return sampler;
     },
     createRenderer: (template) => new bindings.AddonJinjaRenderer(template),
+    compileGrammar: (text) => new bindings.AddonGrammar(text, { addonExports: bindings, rootRuleName: "root" }),
+    createGrammarState: (model, grammar) => new bindings.AddonGrammarEvaluationState(model, grammar),
+    grammarAllows: (state, token) => bindings.AddonSampler.canBeNextTokenForGrammarEvaluationState(state, token),
     close: () => bindings.dispose(),
   };
 }

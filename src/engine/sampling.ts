@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 
 import { CodedError } from "../domain/errors.ts";
 import type { SamplingOptions } from "../domain/generation.ts";
-import type { Native, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
+import type { Native, NativeGrammarState, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
 import { ComputedDraw } from "./computed-draw.ts";
 import { NativeDraw, type Sampler } from "./sampler.ts";
 import { activeSamplers, toWindow } from "./samplers/chain.ts";
@@ -63,13 +63,32 @@ export interface SamplerInputs {
   readonly bias: ResolvedBias;
 }
 
-/** What samples an answer: the native chain where it can, the one computed here where it cannot. */
+/** Errors: `unsupported_parameter` where a grammar would have to hold what the native chain does not draw. */
+export function refuseGrammarBeside(options: SamplingOptions): void {
+  if (isNative(options)) return;
+  throw new CodedError(
+    "unsupported_parameter",
+    "Unsupported parameter 'samplers': with a grammar or a schema, only llama.cpp's usual samplers in their usual order " +
+      "work yet. Leave out mirostat, typical_p, top_n_sigma, dynatemp_range, adaptive_target, min_keep and samplers.",
+    { param: options.mirostat === undefined ? "samplers" : "mirostat" },
+  );
+}
+
+/**
+ * What samples an answer: the native chain where it can, the one computed here where it cannot. A grammar is held by
+ * the native chain alone.
+ */
 export function createSampler(
   { native, model, vocabulary }: { native: Native; model: NativeModel; vocabulary: Vocabulary },
   options: SamplingOptions,
   inputs: SamplerInputs,
+  grammar: NativeGrammarState | undefined,
 ): Sampler {
-  if (isNative(options)) return new NativeDraw(native.createSampler(model, toSamplerConfig(options, inputs)));
+  if (isNative(options)) {
+    const config = toSamplerConfig(options, inputs);
+    const held = grammar === undefined ? config : { ...config, grammarEvaluationState: grammar };
+    return new NativeDraw(native.createSampler(model, held));
+  }
   return new ComputedDraw(native, model, options, {
     ...inputs,
     vocabularySize: vocabulary.size,

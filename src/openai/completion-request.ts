@@ -4,7 +4,7 @@ import { CodedError } from "../domain/errors.ts";
 import type { GenerateRequest, TextPrompt, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { CHAT_FIELDS, honoured, neutral, tokenLimit } from "./fields.ts";
-import { toGenerate, toSettings, type RequestSettings } from "./request.ts";
+import { toTask, toSettings, type RequestSettings } from "./request.ts";
 import { boolean, integer, string } from "./schemas.ts";
 import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
 
@@ -87,7 +87,8 @@ export interface CompletionRequest extends RequestSettings {
 
 /**
  * Body of POST /v1/completions → what the engine is asked.
- * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
+ * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
+ * `invalid_json_schema`, `invalid_grammar`.
  */
 export function parseCompletionRequest(body: unknown): CompletionRequest {
   const { fields, ignored } = readBody(COMPLETION_FIELDS, completionBody, body);
@@ -100,11 +101,12 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
     );
   }
   const choices = fields.n ?? fields.n_cmpl ?? 1;
+  const task = toTask(fields, choices, limit);
   return {
     ...toSettings(fields, ignored),
     generate: fields.prompt.map((given): GenerateRequest => {
       const textPrompt: TextPrompt = { kind: "text", parts: given };
-      return toGenerate(fields, textPrompt, choices, limit);
+      return { prompt: textPrompt, ...task };
     }),
     echo: fields.echo,
   };

@@ -34,6 +34,8 @@ const KINDS: Partial<Record<ErrorCode, Kind>> = {
   missing_required_parameter: badRequest,
   unsupported_value: badRequest,
   unsupported_parameter: badRequest,
+  invalid_json_schema: badRequest,
+  invalid_grammar: badRequest,
   context_length_exceeded: { status: 400, type: "exceed_context_size_error" },
   invalid_api_key: { status: 401, type: INVALID },
   model_not_found: { status: 404, type: INVALID },

@@ -4,6 +4,7 @@ import { schemaOf } from "./body.ts";
 import { logitBias } from "./logit-bias.ts";
 import { messages } from "./messages.ts";
 import { samplers } from "./samplers.ts";
+import { responseFormat } from "./structure.ts";
 import {
   array,
   boolean,
@@ -93,7 +94,6 @@ const metadata = z
   .refine((value) => Object.keys(value).length <= 16, metadataError);
 
 const NO_TOOLS = "this server does not call tools yet. Leave it out.";
-const NO_STRUCTURE = "this server does not constrain the answer's form yet. Leave it out.";
 const NO_LOGPROBS = "this server reports token probabilities as `logprobs` of chat completions only. Leave it out.";
 const NO_THINKING = "this server leaves thinking to the model's own template. Leave it out.";
 const NO_AUDIO = "the model reads and writes text only. Leave it out.";
@@ -184,22 +184,9 @@ export const CHAT_FIELDS = {
     (choice) => choice === "none" || choice === "auto",
     NO_TOOLS,
   ),
-  response_format: neutral(
-    z.object(
-      {
-        type: supportedOnly(
-          oneOf("text", "json_object", "json_schema"),
-          equals("text"),
-          'this server does not constrain the answer\'s form yet. Leave it out or give "text".',
-        ),
-      },
-      { error: "an object with `type`" },
-    ),
-    () => true,
-    NO_STRUCTURE,
-  ),
-  json_schema: neutral(object(), never, NO_STRUCTURE),
-  grammar: neutral(string(), equals(""), NO_STRUCTURE),
+  response_format: honoured(responseFormat.optional(), "the answer's form: text, a JSON object, or JSON of a schema"),
+  json_schema: honoured(object().optional(), "llama.cpp's: the schema of the answer, which is JSON"),
+  grammar: honoured(string().optional(), "llama.cpp's: GBNF with a rule `root` that the answer follows"),
   grammar_lazy: ignored(boolean()),
   grammar_triggers: ignored(array()),
   preserved_tokens: ignored(array()),

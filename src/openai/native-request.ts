@@ -4,7 +4,7 @@ import type { GenerateRequest, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { NO_LOGPROBS, TEXT_FIELDS } from "./completion-request.ts";
 import { honoured, neutral } from "./fields.ts";
-import { toGenerate, toSettings, type RequestSettings } from "./request.ts";
+import { toTask, toSettings, type RequestSettings } from "./request.ts";
 import { array, boolean, string } from "./schemas.ts";
 import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
 
@@ -83,21 +83,23 @@ const OFF = {
 
 /**
  * Body of POST /completion → what the engine is asked.
- * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
+ * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
+ * `invalid_json_schema`, `invalid_grammar`.
  */
 export function parseNativeRequest(body: unknown): NativeRequest {
   const { fields, ignored } = readBody(NATIVE_FIELDS, nativeBody, body);
   const { isList, prompts } = fields.prompt;
   const choices = fields.n ?? fields.n_cmpl ?? 1;
   const limit = fields.n_predict ?? fields.max_tokens;
-  const generate = prompts.map((parts) => toGenerate(fields, { kind: "text", parts }, choices, limit));
+  const task = toTask(fields, choices, limit);
+  const generate = prompts.map((parts): GenerateRequest => ({ prompt: { kind: "text", parts }, ...task }));
   const { prompt: _prompt, logit_bias: biases, ...rest } = fields;
   const settings = {
     ...OFF,
     ...rest,
-    samplers: generate[0]?.sampling.samplers ?? [],
+    samplers: task.sampling.samplers,
     seed: fields.seed ?? -1,
-    stop: generate[0]?.stop ?? [],
+    stop: task.stop,
     n_predict: limit ?? -1,
     max_tokens: limit ?? -1,
     // JSON has no infinity: "never" is null, as JSON.stringify has it.

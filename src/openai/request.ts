@@ -7,12 +7,12 @@ import {
   type DryOptions,
   type GenerateRequest,
   type MirostatSettings,
-  type Prompt,
   type SamplingOptions,
 } from "../domain/generation.ts";
 import { readBody } from "./body.ts";
 import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
+import { toGrammar } from "./structure.ts";
 
 const DEFAULT_PING_SECONDS = 15;
 const MAX_SEED = 2n ** 64n - 1n;
@@ -49,12 +49,12 @@ export type SharedBody = Omit<
 
 /**
  * Body of POST /v1/chat/completions → what the engine is asked.
- * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
+ * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
+ * `invalid_json_schema`, `invalid_grammar`.
  */
 export function parseChatRequest(body: unknown): ChatRequest {
   const { fields, ignored } = readBody(CHAT_FIELDS, chatBody, body);
   const limit = fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens;
-  const settings = toSettings(fields, ignored);
   if (fields.top_logprobs > 0 && !fields.logprobs) {
     throw new CodedError(
       "invalid_value",
@@ -62,8 +62,11 @@ export function parseChatRequest(body: unknown): ChatRequest {
       { param: "top_logprobs" },
     );
   }
-  const generate = toGenerate(fields, toChatPrompt(fields), fields.n ?? fields.n_cmpl ?? 1, limit);
-  return { ...settings, generate: { ...generate, topLogprobs: fields.logprobs ? fields.top_logprobs : undefined } };
+  const task = toTask(fields, fields.n ?? fields.n_cmpl ?? 1, limit);
+  return {
+    ...toSettings(fields, ignored),
+    generate: { prompt: toChatPrompt(fields), ...task, topLogprobs: fields.logprobs ? fields.top_logprobs : undefined },
+  };
 }
 
 /** The same body, for routes that only count or render it. Errors: as parseChatRequest. */
@@ -93,18 +96,17 @@ export function toSettings(fields: SharedBody, ignored: readonly string[]): Requ
   };
 }
 
-/** `limit`: tokens of each answer, where -1 and undefined are none. */
-export function toGenerate(
+/** What is asked of each prompt of a body. `limit`: tokens of each answer, where -1 and undefined are none. */
+export function toTask(
   fields: SharedBody,
-  prompt: Prompt,
   choices: number,
   limit: number | undefined,
-): GenerateRequest {
+): Omit<GenerateRequest, "prompt"> {
   return {
-    prompt,
     choices,
     maxTokens: limit === -1 ? undefined : limit,
     stop: [fields.stop ?? []].flat().filter((text) => text !== ""),
+    grammar: toGrammar(fields),
     sampling: toSampling(fields),
     topLogprobs: undefined,
   };

@@ -73,6 +73,7 @@ export function chatRequest(
     choices: 1,
     maxTokens: 256,
     stop: [],
+    grammar: undefined,
     sampling: greedy,
     topLogprobs: undefined,
     ...rest,

@@ -107,6 +107,8 @@ function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {})
     prompt,
     limit,
     isFurtherChoice: false,
+    hasGrammar: false,
+    reasonOfEnd: () => "stop",
     createSampler: (): Sampler => ({
       sample: (context, row) => (context as FakeContext).choose(row),
       dispose: () => undefined,

@@ -40,6 +40,7 @@ test("a body with messages only gets llama.cpp's defaults", () => {
       choices: 1,
       maxTokens: undefined,
       stop: [],
+      grammar: undefined,
       sampling: {
         temperature: 0.8,
         topK: 40,
@@ -185,10 +186,6 @@ test("what this release does not do is refused by name", () => {
     [{ tool_choice: tool }, "unsupported_value", "tool_choice"],
     [{ functions: [{ name: "f" }] }, "unsupported_parameter", "functions"],
     [{ function_call: { name: "f" } }, "unsupported_parameter", "function_call"],
-    [{ response_format: { type: "json_object" } }, "unsupported_value", "response_format.type"],
-    [{ response_format: { type: "json_schema", json_schema: {} } }, "unsupported_value", "response_format.type"],
-    [{ json_schema: {} }, "unsupported_parameter", "json_schema"],
-    [{ grammar: 'root ::= "a"' }, "unsupported_parameter", "grammar"],
     [{ n_probs: 2 }, "unsupported_parameter", "n_probs"],
     [{ modalities: ["text", "audio"] }, "unsupported_value", "modalities"],
     [{ audio: { voice: "x" } }, "unsupported_parameter", "audio"],
@@ -382,4 +379,46 @@ test("logprobs asks for each token's probability, top_logprobs for others beside
   assert.equal(parse({ logprobs: true }).generate.topLogprobs, 0);
   assert.equal(parse({ logprobs: true, top_logprobs: 20 }).generate.topLogprobs, 20);
   assert.equal(parse({ logprobs: false, top_logprobs: 0 }).generate.topLogprobs, undefined);
+});
+
+test("the answer's form becomes a grammar, whichever member says it", () => {
+  const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"] };
+  const wrapped = { type: "json_schema", json_schema: { name: "x", schema, strict: true } };
+  const grammar = parse({ response_format: wrapped }).generate.grammar;
+  assert.ok(grammar?.startsWith("root ::= "));
+  assert.equal(parse({ json_schema: schema }).generate.grammar, grammar);
+  assert.equal(parse({ response_format: { type: "json_object", schema } }).generate.grammar, grammar);
+  assert.ok(parse({ response_format: { type: "json_object" } }).generate.grammar);
+  assert.equal(parse({ grammar: 'root ::= "a"', response_format: { type: "text" } }).generate.grammar, 'root ::= "a"');
+});
+
+test("a form that is none, or two at once, is refused by name", () => {
+  const named = (json_schema: object) => ({ response_format: { type: "json_schema", json_schema } });
+  const schema = { type: "object" };
+  const refused: [object, string, string][] = [
+    [{ response_format: { type: "json_schema" } }, "missing_required_parameter", "response_format.json_schema"],
+    [{ response_format: { type: "xml" } }, "invalid_value", "response_format.type"],
+    [named({ schema }), "missing_required_parameter", "response_format.json_schema.name"],
+    [named({ name: "a b", schema }), "invalid_value", "response_format.json_schema.name"],
+    [named({ name: "", schema }), "invalid_value", "response_format.json_schema.name"],
+    [named({ name: "x".repeat(65), schema }), "invalid_value", "response_format.json_schema.name"],
+    [named({ name: "x" }), "invalid_json_schema", "response_format.json_schema.schema"],
+    [named({ name: "x", schema: [] }), "invalid_json_schema", "response_format.json_schema.schema"],
+    [named({ name: "x", schema: { type: "text" } }), "invalid_json_schema", "response_format.json_schema.schema"],
+    [
+      named({ name: "x", schema: { not: {} }, strict: true }),
+      "invalid_json_schema",
+      "response_format.json_schema.schema",
+    ],
+    [named({ name: "x", schema, strict: 1 }), "invalid_type", "response_format.json_schema.strict"],
+    [{ json_schema: { $ref: "#/$defs/a" } }, "invalid_json_schema", "json_schema"],
+    [{ json_schema: [] }, "invalid_type", "json_schema"],
+    [{ grammar: 5 }, "invalid_type", "grammar"],
+    [{ grammar: "root ::= x", json_schema: schema }, "invalid_value", "grammar"],
+    [{ grammar: "root ::= x", response_format: { type: "json_object" } }, "invalid_value", "grammar"],
+    [{ json_schema: schema, response_format: { type: "json_object" } }, "invalid_value", "json_schema"],
+  ];
+  for (const [members, code, param] of refused) {
+    assert.deepEqual(pick(refusal({ messages, ...members })), [code, param], JSON.stringify(members));
+  }
 });

@@ -14,6 +14,7 @@ function asking(...prompts: string[]): GenerateRequest[] {
   return prompts.map((text) => ({
     prompt: { kind: "text", parts: [text] },
     choices: 1,
+    grammar: undefined,
     maxTokens: 5,
     stop: [],
     sampling: greedy,
