@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { test } from "node:test";
 
 import type { ReadyModel } from "../../deploy/commands/events.ts";
+import { makeGguf } from "../support/gguf-maker.ts";
 import { DEMO_BYTES, demoModelPath } from "../support/demo-model.ts";
 import { programOf, sign, stranger } from "../deploy/local/ccn-harness.ts";
 import { scratchDirectory } from "../support/scratch.ts";
@@ -205,6 +206,16 @@ const REFUSALS: Record<string, Refusal> = {
     code: "model_file_invalid",
     exitCode: 1,
     message: /short\.gguf/,
+  },
+  "a GGUF with a hostile header": {
+    args(directory) {
+      const path = join(directory, "hostile.gguf");
+      writeFileSync(path, makeGguf({ tensorCount: 2n ** 60n }));
+      return [path];
+    },
+    code: "model_file_invalid",
+    exitCode: 1,
+    message: /hostile\.gguf/,
   },
   "a text file named .gguf": {
     args(directory) {
