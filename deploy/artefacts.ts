@@ -1,9 +1,10 @@
-import { createHash, randomBytes } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { parseFileHash, parseItemHash, parseSha256, type ItemHash } from "../src/domain/hash.ts";
 import type { PinnedImage } from "../src/domain/volume.ts";
+import { writeFileAtomically } from "./files/write-file-atomically.ts";
 
 /** Increase when the meaning of keys or entries changes; older files are then rebuilt. */
 const VERSION = 1;
@@ -80,17 +81,9 @@ function parseImage(value: unknown): PinnedImage {
   };
 }
 
-/** Written aside and renamed: a reader, or a kill, never meets half a file. */
 async function writeContent(path: string, { images, programs }: Content): Promise<void> {
   const root = { version: VERSION, images: Object.fromEntries(images), programs: Object.fromEntries(programs) };
-  const aside = `${path}.${randomBytes(6).toString("hex")}.part`;
-  try {
-    await writeFile(aside, `${JSON.stringify(root, undefined, 2)}\n`);
-    await rename(aside, path);
-  } catch (error) {
-    await rm(aside, { force: true });
-    throw error;
-  }
+  await writeFileAtomically(path, `${JSON.stringify(root, undefined, 2)}\n`);
 }
 
 /** A short name for anything made of JSON: equal values, whatever their members' order, have equal keys. */

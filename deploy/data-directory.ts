@@ -3,6 +3,7 @@ import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
+import { isDiskFull } from "./files/disk-full.ts";
 import { CodedError } from "../src/domain/errors.ts";
 
 /** Where everything is kept: models, keys, images, the local node's messages and files. */
@@ -78,7 +79,7 @@ export function toDataDirectoryError(error: unknown, path: string, reasons = WRI
   if (error instanceof CodedError) return withAdvice(error);
   if (!(error instanceof Error)) return undefined;
   const { code = "", path: failedPath = path } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT") {
+  if (isDiskFull(error)) {
     const message = `no space is left for ${path}; free some, or give another place with --data-dir`;
     return new CodedError("disk_full", message, { cause: error });
   }

@@ -6,6 +6,7 @@ import { mkdir, readFile, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 
+import { isDiskFull } from "../files/disk-full.ts";
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseSha256, type Sha256 } from "../../src/domain/hash.ts";
 import type { HubSource } from "./catalogue.ts";
@@ -15,7 +16,7 @@ import { hubFrom, lookUp, openFile, PassingFailure, reasonOf, type Hub, type Hub
 import { partBytes, PartFile, type PartDescription } from "./part-file.ts";
 import { createRetry, type Retry, type RetryOptions } from "./retry.ts";
 import { createRateMeter, type TransferProgress } from "./transfer-rate.ts";
-import { writeFileAtomically } from "./write-file-atomically.ts";
+import { writeFileAtomically } from "../files/write-file-atomically.ts";
 
 /** In a row, without a single new byte between them. */
 const MAX_FAILURES = 6;
@@ -270,7 +271,7 @@ function inWords(error: unknown, path: string, signal: AbortSignal): unknown {
     return new CodedError("download_failed", `${error.message}. ${KEPT}`, { cause: error });
   }
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT") {
+  if (isDiskFull(error)) {
     return new CodedError("disk_full", `the disk of ${dirname(path)} is full. Make room. ${KEPT}`, { cause: error });
   }
   if (code === "EACCES" || code === "EROFS" || code === "EPERM" || code === "ENOTDIR") {

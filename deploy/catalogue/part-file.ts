@@ -5,7 +5,7 @@ import { z } from "zod";
 
 import { parseSha256, type Sha256 } from "../../src/domain/hash.ts";
 import { updateFromFile } from "./hash-file.ts";
-import { writeFileAtomically } from "./write-file-atomically.ts";
+import { writeFileAtomically } from "../files/write-file-atomically.ts";
 
 const description = z.strictObject({
   url: z.string(),

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 
 import { parseSha256, type Sha256 } from "../../src/domain/hash.ts";
-import { writeFileAtomically } from "./write-file-atomically.ts";
+import { writeFileAtomically } from "../files/write-file-atomically.ts";
 
 /** What a file is recognised by: its size, its time of change and its inode. */
 export interface FileIdentity {

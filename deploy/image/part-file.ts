@@ -1,6 +1,7 @@
 import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 
+import { isDiskFull } from "../files/disk-full.ts";
 import { CodedError } from "../../src/domain/errors.ts";
 
 /**
@@ -83,7 +84,7 @@ export async function explained<T>(path: string, step: () => Promise<T>): Promis
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const folder = dirname(path);
-    if (code === "ENOSPC" || code === "EDQUOT") {
+    if (isDiskFull(error)) {
       throw new CodedError("disk_full", `no space left in "${folder}" for "${path}": free some and run again`, {
         cause: error,
       });

@@ -6,6 +6,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat, utimes, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
+import { isDiskFull } from "../files/disk-full.ts";
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseFileHash, type FileHash } from "../../src/domain/hash.ts";
 import { CidHasher } from "../cid/cid.ts";
@@ -144,7 +145,7 @@ async function onDisk<Result>(work: () => Promise<Result>): Promise<Result> {
     return await work();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOSPC" || code === "EDQUOT") {
+    if (isDiskFull(error)) {
       throw new CodedError("disk_full", "no space left for this file: free some, or choose another data directory", {
         cause: error,
       });

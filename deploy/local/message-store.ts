@@ -5,6 +5,7 @@
 import { mkdir, open, readFile, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
+import { isDiskFull } from "../files/disk-full.ts";
 import { CodedError } from "../../src/domain/errors.ts";
 import type { ItemHash } from "../../src/domain/hash.ts";
 import type { Envelope } from "../messages/envelope.ts";
@@ -99,10 +100,13 @@ export class MessageStore {
       await this.#journal.datasync();
     } catch (error) {
       await this.#journal.truncate(before).catch(() => undefined);
-      const full = (error as NodeJS.ErrnoException).code === "ENOSPC";
-      throw new CodedError(full ? "disk_full" : "data_directory", "cannot write messages.jsonl: is the disk full?", {
-        cause: error,
-      });
+      throw new CodedError(
+        isDiskFull(error) ? "disk_full" : "data_directory",
+        "cannot write messages.jsonl: is the disk full?",
+        {
+          cause: error,
+        },
+      );
     }
     this.#records.set(record.envelope.item_hash, record);
   }

@@ -3,39 +3,15 @@
  * costs more than the native chain. Arguments: a model's path, or the demo model; rounds; tokens of an answer.
  */
 import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
 
-import { DEFAULT_SAMPLERS, type GenerateRequest, type SamplingOptions } from "../../src/domain/generation.ts";
+import type { GenerateRequest, SamplingOptions } from "../../src/domain/generation.ts";
 import { startEngine } from "../../src/engine/load.ts";
+import { demoModelPath, greedy } from "../../test/support/demo-model.ts";
 import { median, printTable } from "./table.ts";
 
 const [, , modelPath, rounds = "3", tokens = "60"] = process.argv;
-const demo = fileURLToPath(new URL("../../../deploy/catalogue/demo/aleph-tiny-chat.Q8_0.gguf", import.meta.url));
 
-const usual: SamplingOptions = {
-  temperature: 0.8,
-  topK: 40,
-  topP: 0.95,
-  minP: 0.05,
-  typicalP: 1,
-  topNSigma: -1,
-  dynatempRange: 0,
-  dynatempExponent: 1,
-  minKeep: 0,
-  mirostat: undefined,
-  adaptiveP: undefined,
-  samplers: DEFAULT_SAMPLERS,
-  repeatPenalty: 1,
-  repeatLastN: 64,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  xtcProbability: 0,
-  xtcThreshold: 0.1,
-  dry: undefined,
-  logitBias: [],
-  ignoreEos: true,
-  seed: 7n,
-};
+const usual: SamplingOptions = { ...greedy, temperature: 0.8, ignoreEos: true, seed: 7n };
 const open = { ...usual, topK: 0, topP: 1, minP: 0 };
 
 const cases: readonly (readonly [name: string, sampling: SamplingOptions, topLogprobs?: number])[] = [
@@ -52,7 +28,7 @@ const cases: readonly (readonly [name: string, sampling: SamplingOptions, topLog
 ];
 
 const engine = startEngine({
-  modelPath: modelPath ?? demo,
+  modelPath: modelPath ?? demoModelPath,
   modelId: "bench",
   aliases: [],
   contextLength: 1024,

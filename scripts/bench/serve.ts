@@ -13,6 +13,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { demoModelPath } from "../../test/support/demo-model.ts";
 import { median, printTable } from "./table.ts";
 
 const { values, positionals } = parseArgs({
@@ -24,8 +25,7 @@ const { values, positionals } = parseArgs({
   },
 });
 const [tokens, rounds, streams] = [Number(values.tokens), Number(values.rounds), Number(values.streams)];
-const demo = fileURLToPath(new URL("../../../deploy/catalogue/demo/aleph-tiny-chat.Q8_0.gguf", import.meta.url));
-const model = positionals[0] ?? demo;
+const model = positionals[0] ?? demoModelPath;
 
 /** Of one answer: milliseconds to its first token, and tokens a second after it. */
 export interface Sample {

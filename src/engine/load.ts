@@ -56,8 +56,10 @@ class LlamaEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #closing = new AbortController();
   #loaded: Loaded | undefined;
-  /** Prompts of requests between acceptance and their place in the scheduler's queue. */
+  /** Prompts that are being built, for a generation or only to be counted. */
   readonly #preparing = new Set<Promise<unknown>>();
+  /** Generations between acceptance and their place in the scheduler's queue. */
+  #entering = 0;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -76,15 +78,20 @@ class LlamaEngine implements Engine {
 
   async generate(request: GenerateRequest, signal: AbortSignal): Promise<Generation> {
     const loaded = this.#require();
-    if (loaded.scheduler.waiting + this.#preparing.size >= this.#options.queueLength + this.#freeSlots(loaded)) {
+    if (loaded.scheduler.waiting + this.#entering >= this.#options.queueLength + this.#freeSlots(loaded)) {
       throw new CodedError(
         "rate_limit_exceeded",
         `All ${this.#options.slots} slots are busy and ${this.#options.queueLength} requests wait already. Try again later.`,
       );
     }
-    const tokens = await this.#build(request.prompt, loaded.contextLength, () => signal.aborted);
-    // The engine may have been closed meanwhile.
-    return startGeneration(this.#require(), request, tokens, signal);
+    this.#entering += 1;
+    try {
+      const tokens = await this.#build(request.prompt, loaded.contextLength, () => signal.aborted);
+      // The engine may have been closed meanwhile.
+      return startGeneration(this.#require(), request, tokens, signal);
+    } finally {
+      this.#entering -= 1;
+    }
   }
 
   async count(prompt: Prompt): Promise<number> {

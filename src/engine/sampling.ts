@@ -42,14 +42,9 @@ export function resolveBias({ logitBias, ignoreEos }: SamplingOptions, vocabular
   for (const entry of logitBias) {
     if ("text" in entry) {
       for (const token of vocabulary.tokenizeContent(entry.text)) resolved.set(token, entry.bias);
-    } else if (entry.token < vocabulary.size) {
-      resolved.set(entry.token, entry.bias);
     } else {
-      throw new CodedError(
-        "invalid_value",
-        `Invalid value for 'logit_bias': expected tokens from 0 to ${vocabulary.size - 1}, got ${entry.token}.`,
-        { param: "logit_bias" },
-      );
+      vocabulary.refuseUnknown([entry.token], "logit_bias");
+      resolved.set(entry.token, entry.bias);
     }
   }
   if (ignoreEos) for (const token of vocabulary.endTokens) resolved.set(token, -Infinity);
