@@ -26,6 +26,10 @@ export interface ChatPrompt {
   readonly kind: "chat";
   readonly messages: readonly ChatMessage[];
   readonly tools?: readonly ToolDefinition[];
+  /** What comes after the messages: an assistant turn that opens (the default), nothing, or the last message's going on. */
+  readonly ending?: "answer" | "nothing" | "continue";
+  /** Further variables of the template, such as `enable_thinking`. The client's, but for names that the engine sets itself. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -144,13 +148,43 @@ export interface GenerateRequest {
   readonly stop: readonly string[];
   /** GBNF with a rule `root` that each answer follows; undefined leaves it free. */
   readonly grammar: string | undefined;
+  /** A grammar for the part of an answer that begins with a trigger; before that, the answer is free. Not with `grammar`. */
+  readonly lazyGrammar?: LazyGrammar;
   readonly sampling: SamplingOptions;
   /** Report each token's probability with that many of the likeliest beside it; undefined reports none. */
   readonly topLogprobs: number | undefined;
+  /** Report probabilities as the samplers leave them, instead of the model's own. Default false. */
+  readonly postSampling?: boolean;
+  /** Report the prompt's tokens too, with that many of the likeliest beside each: one `prompt` step. */
+  readonly promptLogprobs?: number;
+  /** Control tokens that the answer's text shall show instead of hiding them, such as `[TOOL_CALLS]`. */
+  readonly visibleTokens?: readonly string[];
+  /** Report the ids of tokens with their text. Default false. */
+  readonly reportIds?: boolean;
+  /** Report how far the prompt is evaluated. Default false. */
+  readonly reportProgress?: boolean;
+  /** Report times with each piece of text. Default false. */
+  readonly reportTimings?: boolean;
+  /** Reuse what slots hold of the prompt. Default true. */
+  readonly reuse?: boolean;
+  /** The slot that is wanted, where it is free. */
+  readonly slot?: number;
+  /** End an answer at the first line end after this time; undefined or 0 is no limit. */
+  readonly timeLimitMs?: number;
+  /** End an answer before a line that is indented less; undefined or 0 is no limit. */
+  readonly leastIndent?: number;
+}
+
+/** A grammar that sleeps until the answer holds one of the triggers; it then reads the answer from the trigger on. */
+export interface LazyGrammar {
+  readonly triggers: readonly string[];
+  /** GBNF with a rule `root`, which begins with a trigger. */
+  readonly grammar: string;
 }
 
 /** A token and the logarithm of the probability that the model itself gave it, before any sampler. */
 export interface LikelyToken {
+  readonly id: number;
   /** Whole characters; bytes that are none are escaped. */
   readonly text: string;
   readonly bytes: readonly number[];
@@ -162,6 +196,19 @@ export interface TokenChance extends LikelyToken {
   readonly top: readonly LikelyToken[];
 }
 
+/** A token of the prompt; nothing comes before the first, so it has no probability. */
+export type PromptToken = TokenChance | Omit<TokenChance, "logprob" | "top">;
+
+/** How much of a prompt is evaluated. Counts are tokens. */
+export interface Progress {
+  readonly total: number;
+  readonly cached: number;
+  /** `cached` included. */
+  readonly processed: number;
+  /** Since the evaluation began. */
+  readonly timeMs: number;
+}
+
 export type FinishReason = "stop" | "length";
 
 /** What there is to say of one choice's end, for those who want to know more than the reason. */
@@ -170,6 +217,8 @@ export interface Ending {
   readonly tokens: number;
   /** The stop sequence that was met; undefined at an end token or a limit. */
   readonly stop: string | undefined;
+  /** The slot that computed it. */
+  readonly slot?: number;
 }
 
 export interface Usage {
@@ -197,13 +246,21 @@ export interface Timings {
  * choices interleaved; then one `done`. Text is valid Unicode, never a part of a stop sequence.
  */
 export type GenerationStep =
-  | { readonly type: "started" }
+  | { readonly type: "started"; readonly slot?: number }
+  /** The prompt's own tokens, where they were asked for: before any text. The first has no probability. */
+  | { readonly type: "prompt"; readonly tokens: readonly PromptToken[] }
+  /** Where it was asked for: the first with `processed` = `cached`, the last with `processed` = `total`. */
+  | { readonly type: "progress"; readonly progress: Progress }
   | {
       readonly type: "text";
       readonly choice: number;
       readonly text: string;
       /** The tokens whose text ends here, where they were asked for. */
       readonly tokens?: readonly TokenChance[];
+      /** Ids of the tokens whose text ends here, where they were asked for. */
+      readonly ids?: readonly number[];
+      /** Times so far, where they were asked for. */
+      readonly timings?: Timings;
     }
   | { readonly type: "finish"; readonly choice: number; readonly reason: FinishReason; readonly ending?: Ending }
   | { readonly type: "done"; readonly usage: Usage; readonly timings: Timings };

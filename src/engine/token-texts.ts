@@ -1,22 +1,25 @@
+import type { LikelyToken } from "../domain/generation.ts";
 import type { NativeModel, Token } from "./native.ts";
 import { tokenBytes } from "./token-bytes.ts";
+
+type TokenText = Omit<LikelyToken, "logprob">;
 
 /** Tokens as reports show them: the exact bytes, and a text that is always whole characters. */
 export class TokenTexts {
   readonly #model: NativeModel;
   readonly #isByteLevel: boolean;
-  readonly #known = new Map<Token, { readonly text: string; readonly bytes: readonly number[] }>();
+  readonly #known = new Map<Token, TokenText>();
 
   constructor(model: NativeModel, isByteLevel: boolean) {
     this.#model = model;
     this.#isByteLevel = isByteLevel;
   }
 
-  describe(token: Token): { readonly text: string; readonly bytes: readonly number[] } {
+  describe(token: Token): TokenText {
     let known = this.#known.get(token);
     if (known === undefined) {
       const bytes = tokenBytes(this.#model, token, this.#isByteLevel);
-      known = { text: toText(bytes), bytes: [...bytes] };
+      known = { id: token, text: toText(bytes), bytes: [...bytes] };
       this.#known.set(token, known);
     }
     return known;

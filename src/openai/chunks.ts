@@ -93,6 +93,9 @@ export function createChunkEncoder(
         return step.text === "" ? "" : beforeContent[step.choice] + JSON.stringify(step.text) + afterContent;
       case "started":
         return Array.from({ length: choices }, (_, index) => openingEvent(index)).join("");
+      case "prompt":
+      case "progress":
+        return "";
       case "finish": {
         unfinished -= 1;
         const open = reasonChoice(step.choice, step.reason);

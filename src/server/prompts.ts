@@ -90,9 +90,9 @@ async function* merge(
       advance(from);
       const step = result.value;
       if (step.type === "done") total = addUp(total, step);
-      else if (step.type !== "started") {
+      else if (step.type === "text" || step.type === "finish") {
         yield { ...step, choice: from.index * requests[from.index]!.choices + step.choice };
-      } else if (!started) {
+      } else if (step.type === "started" && !started) {
         started = true;
         yield step;
       }

@@ -182,8 +182,8 @@ test("faults of this side say nothing of their cause", () => {
   }
 });
 
-const likely = { text: "Hi", bytes: [72, 105], logprob: -0.5 };
-const never = { text: String.raw`\xf0`, bytes: [240], logprob: -Infinity };
+const likely = { id: 5, text: "Hi", bytes: [72, 105], logprob: -0.5 };
+const never = { id: 6, text: String.raw`\xf0`, bytes: [240], logprob: -Infinity };
 const reported: GenerationStep[] = [
   { type: "started" },
   { type: "text", choice: 0, text: "Hi", tokens: [{ ...likely, top: [likely, never] }] },
