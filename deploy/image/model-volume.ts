@@ -1,7 +1,10 @@
+import { closeSync, openSync, readSync } from "node:fs";
 import { stat } from "node:fs/promises";
 
 import { CodedError } from "../../src/domain/errors.ts";
-import { FILE_MODE, planImage, type ImagePlan } from "./plan.ts";
+import { readGgufLayout } from "../../src/gguf/gguf-header.ts";
+import { planShards } from "../../src/gguf/split.ts";
+import { FILE_MODE, planImage, type ImagePlan, type PlanContent, type PlanEntry } from "./plan.ts";
 
 const MODEL_CARD_FILE = "model-card.json";
 
@@ -21,12 +24,55 @@ export async function planModelVolume({ ggufPath, fileName, card }: ModelVolumeO
   if (!found.isFile()) throw new CodedError("model_file_missing", `"${ggufPath}" is not a file`);
   return planImage([
     { path: fileName, mode: FILE_MODE, content: { kind: "file", sourcePath: ggufPath, bytes: found.size } },
-    {
-      path: MODEL_CARD_FILE,
-      mode: FILE_MODE,
-      content: { kind: "bytes", content: Buffer.from(`${JSON.stringify(card, sortKeys, 2)}\n`) },
-    },
+    cardEntry(card),
   ]);
+}
+
+/** One volume of a model that is too large for one. */
+export interface ShardVolume {
+  /** The shard's name in the volume. */
+  readonly fileName: string;
+  readonly plan: ImagePlan;
+}
+
+/**
+ * Volumes for a model whose file has more than `maxBytes`: one shard each, read from the model file itself; the card is
+ * in the first. Errors: as readGgufHeader and planShards.
+ */
+export function planShardVolumes(options: ModelVolumeOptions & { readonly maxBytes: number }): ShardVolume[] {
+  const { ggufPath, fileName, card, maxBytes } = options;
+  const layout = readGgufLayout(ggufPath);
+  const shards = withRanges(ggufPath, (readRange) => planShards(layout, fileName, maxBytes, readRange));
+  return shards.map(({ fileName: shardFile, header, from, length }, index): ShardVolume => {
+    const content: PlanContent = {
+      kind: "range",
+      head: header,
+      sourcePath: ggufPath,
+      sourceBytes: layout.header.fileBytes,
+      from,
+      length,
+    };
+    const entries: PlanEntry[] = [{ path: shardFile, mode: FILE_MODE, content }];
+    return { fileName: shardFile, plan: planImage(index === 0 ? [...entries, cardEntry(card)] : entries) };
+  });
+}
+
+function withRanges<Result>(path: string, use: (readRange: (from: number, to: number) => Buffer) => Result): Result {
+  const fd = openSync(path, "r");
+  try {
+    return use((from, to) => {
+      const bytes = Buffer.alloc(to - from);
+      if (readSync(fd, bytes, 0, bytes.byteLength, from) === bytes.byteLength) return bytes;
+      throw new CodedError("model_file_invalid", `${path} became shorter while it was read`);
+    });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function cardEntry(card: object): PlanEntry {
+  const content = Buffer.from(`${JSON.stringify(card, sortKeys, 2)}\n`);
+  return { path: MODEL_CARD_FILE, mode: FILE_MODE, content: { kind: "bytes", content } };
 }
 
 /** By UTF-16 code units, the one order that needs no locale. */

@@ -8,9 +8,21 @@ import { CodedError } from "../../src/domain/errors.ts";
 export type PlanContent =
   /** A file on this machine that must have exactly this size when it is read. */
   | { readonly kind: "file"; readonly sourcePath: string; readonly bytes: number }
+  /** Given bytes, and behind them a part of such a file. */
+  | PlanRange
   | { readonly kind: "bytes"; readonly content: Uint8Array }
   | { readonly kind: "symlink"; readonly target: string }
   | { readonly kind: "directory" };
+
+export interface PlanRange {
+  readonly kind: "range";
+  readonly head: Uint8Array;
+  readonly sourcePath: string;
+  readonly sourceBytes: number;
+  /** Where the part lies in the source. */
+  readonly from: number;
+  readonly length: number;
+}
 
 export interface PlanEntry {
   /** Below the image's root, without a leading slash: `src/main.js`. */
@@ -57,9 +69,17 @@ export function planImage(entries: readonly PlanEntry[]): ImagePlan {
   return { entries: sorted, dataBytes: sorted.reduce((sum, { content }) => sum + contentBytes(content), 0) };
 }
 
+/** What has bytes of its own: neither directory nor symlink. */
+export type DataContent = PlanContent & { readonly kind: "file" | "range" | "bytes" };
+
+export function isData(content: PlanContent): content is DataContent {
+  return content.kind === "file" || content.kind === "range" || content.kind === "bytes";
+}
+
 /** Size of a file; 0 for what is not a file. */
 export function contentBytes(content: PlanContent): number {
   if (content.kind === "file") return content.bytes;
+  if (content.kind === "range") return content.head.byteLength + content.length;
   return content.kind === "bytes" ? content.content.byteLength : 0;
 }
 
@@ -88,6 +108,12 @@ function checkEntry({ path, mode, content }: PlanEntry): void {
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) refuse(path, `has mode ${mode}, which is not in 0…0o7777`);
   if (content.kind === "file" && !(Number.isSafeInteger(content.bytes) && content.bytes >= 0)) {
     refuse(path, `has size ${content.bytes}`);
+  }
+  if (content.kind === "range") {
+    const { from, length, sourceBytes } = content;
+    if (![from, length].every((part) => Number.isSafeInteger(part) && part >= 0) || from + length > sourceBytes) {
+      refuse(path, `takes ${length} bytes at ${from} of a file of ${sourceBytes}`);
+    }
   }
   if (content.kind === "symlink") {
     const bytes = Buffer.byteLength(content.target);

@@ -12,7 +12,7 @@ import { BlockEncoder, expectPlainData } from "./data-blocks.ts";
 import { createImageHasher, hashImage, sharedBuffer, throwIfAborted, type ImageHasher } from "./image-hash.ts";
 import type { StoredData } from "./inodes.ts";
 import { PartFile } from "./part-file.ts";
-import { contentBytes, type ImagePlan, type PlanContent } from "./plan.ts";
+import { contentBytes, isData, type DataContent, type ImagePlan } from "./plan.ts";
 import { SourceReader } from "./source-reader.ts";
 import { IMAGE_ALIGNMENT_BYTES } from "./squashfs-format.ts";
 import { SUPERBLOCK_BYTES, type Compression } from "./superblock.ts";
@@ -114,7 +114,7 @@ async function writeData(
 type Pair = readonly [Uint8Array, Uint8Array];
 
 /** The chunks of a file in turn; the one after is being read meanwhile, so each is valid until the next is asked for. */
-async function* readAhead(content: PlanContent & { kind: "file" | "bytes" }, buffers: Pair) {
+async function* readAhead(content: DataContent, buffers: Pair) {
   const reader = await SourceReader.open(content);
   let next: Promise<Uint8Array> | undefined;
   try {
@@ -139,8 +139,4 @@ async function settleAll(steps: readonly Promise<void>[]): Promise<void> {
 
 function toTableOptions(compression: Compression, dataEnd: number) {
   return { compression, blockBytes: BLOCK_BYTES, dataEnd };
-}
-
-function isData(content: PlanContent): content is PlanContent & { kind: "file" | "bytes" } {
-  return content.kind === "file" || content.kind === "bytes";
 }

@@ -2,7 +2,7 @@
 import { appendListing, type ListedName } from "./directory-listing.ts";
 import { toDirectoryInode, toFileInode, toSymlinkInode, type StoredData } from "./inodes.ts";
 import { MetadataWriter, type MetadataPosition } from "./metadata-writer.ts";
-import { DIRECTORY_MODE, type ImagePlan, type PlanEntry } from "./plan.ts";
+import { DIRECTORY_MODE, isData, type ImagePlan, type PlanEntry } from "./plan.ts";
 import { InodeType } from "./squashfs-format.ts";
 import { toSuperblock, type Compression } from "./superblock.ts";
 
@@ -115,5 +115,5 @@ function isDirectory({ entry }: Node): boolean {
 }
 
 function isFile({ entry }: Node): boolean {
-  return entry?.content.kind === "file" || entry?.content.kind === "bytes";
+  return entry !== undefined && isData(entry.content);
 }

@@ -10,7 +10,7 @@ import { basename } from "node:path";
 import { CodedError } from "../domain/errors.ts";
 import { fileTypeName } from "./ggml-types.ts";
 import { readMetadata, type Metadata } from "./gguf-metadata.ts";
-import { readTensors, roundUp } from "./gguf-tensors.ts";
+import { readTensors, roundUp, type TensorPlace } from "./gguf-tensors.ts";
 import { HeaderCursor, invalidModel, printable, type OpenFile } from "./header-cursor.ts";
 
 /** The format's default; real files use no other. */
@@ -65,6 +65,20 @@ export interface GgufHeader {
  * Errors: `model_file_missing`; `model_file_invalid` when it is not a GGUF file, damaged, or cut short.
  */
 export function readGgufHeader(path: string): GgufHeader {
+  return readGgufLayout(path).header;
+}
+
+/** What a header says, and where its parts lie, in bytes from the file's beginning. */
+export interface GgufLayout {
+  readonly header: GgufHeader;
+  readonly metadataCount: number;
+  readonly metadataStart: number;
+  readonly metadataEnd: number;
+  readonly tensors: readonly TensorPlace[];
+}
+
+/** As readGgufHeader. */
+export function readGgufLayout(path: string): GgufLayout {
   const file = openModelFile(path);
   try {
     return readOpenFile(file);
@@ -95,11 +109,14 @@ function openModelFile(path: string): OpenFile {
   }
 }
 
-function readOpenFile(file: OpenFile): GgufHeader {
+function readOpenFile(file: OpenFile): GgufLayout {
   const cursor = new HeaderCursor(file);
   const version = readVersion(cursor);
   const tensorCount = cursor.u64();
-  const metadata = readMetadata(cursor, cursor.u64());
+  const metadataCount = cursor.u64();
+  const metadataStart = cursor.position;
+  const metadata = readMetadata(cursor, metadataCount);
+  const metadataEnd = cursor.position;
 
   const facts = factsOf(metadata, file);
   const alignment = facts.number("general.alignment", MAX_ALIGNMENT) ?? DEFAULT_ALIGNMENT;
@@ -116,7 +133,7 @@ function readOpenFile(file: OpenFile): GgufHeader {
         `the file has ${file.bytes.toLocaleString("en-US")}. Download it again.`,
     );
   }
-  return {
+  const header: GgufHeader = {
     version,
     ...describe(facts, metadata, file),
     quantization: fileTypeName(facts.number("general.file_type") ?? -1) ?? tensors.mainType ?? "unknown",
@@ -127,6 +144,7 @@ function readOpenFile(file: OpenFile): GgufHeader {
     requiredFileBytes,
     fileBytes: file.bytes,
   };
+  return { header, metadataCount, metadataStart, metadataEnd, tensors: tensors.places };
 }
 
 /** Leaves the cursor behind the version. */

@@ -18,6 +18,19 @@ export interface TensorTotals {
   readonly dataBytes: number;
   /** The type that most weights have; undefined in a file without tensors. */
   readonly mainType: string | undefined;
+  /** In the file's order, which is that of their data. */
+  readonly places: readonly TensorPlace[];
+}
+
+/** Where a tensor's info and data lie, in bytes. */
+export interface TensorPlace {
+  readonly name: string;
+  /** From the file's beginning. The info's last 8 bytes are `offset`. */
+  readonly infoStart: number;
+  readonly infoEnd: number;
+  /** From the data's beginning. */
+  readonly offset: number;
+  readonly bytes: number;
 }
 
 /**
@@ -35,7 +48,9 @@ export function readTensors(cursor: HeaderCursor, count: number, alignment: numb
   const weightsOfType = new Map<string, number>();
   let parameters = 0;
   let end = 0;
+  const places: TensorPlace[] = [];
   for (let index = 0; index < count; index++) {
+    const infoStart = cursor.position;
     const tensor = readTensor(cursor, `tensor ${index + 1}`);
     const refuse = (sentence: string) =>
       invalidModel(cursor.file, `is damaged: tensor "${printable(tensor.name)}" ${sentence}`);
@@ -49,13 +64,15 @@ export function readTensors(cursor: HeaderCursor, count: number, alignment: numb
     if (tensor.offset !== expected) {
       throw refuse(`begins at ${inWords(tensor.offset)} instead of ${inWords(expected)}.`);
     }
-    end = tensor.offset + tensor.bytes;
+    const { name, offset, bytes } = tensor;
+    places.push({ name, infoStart, infoEnd: cursor.position, offset, bytes });
+    end = offset + bytes;
     parameters += tensor.elements;
     if (!Number.isSafeInteger(end) || !Number.isSafeInteger(parameters)) throw refuse("is too large.");
     weightsOfType.set(tensor.type.name, (weightsOfType.get(tensor.type.name) ?? 0) + tensor.elements);
   }
   const mainType = [...weightsOfType].toSorted(([, a], [, b]) => b - a)[0]?.[0];
-  return { count, parameters, dataBytes: end, mainType };
+  return { count, parameters, dataBytes: end, mainType, places };
 }
 
 export function roundUp(value: number, multiple: number): number {
