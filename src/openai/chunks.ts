@@ -28,13 +28,6 @@ export interface ChunkForm {
   readonly closing: string;
 }
 
-export const CHAT_CHUNKS: ChunkForm = {
-  object: "chat.completion.chunk",
-  around: [`"delta":{"content":`, "}"],
-  opening: () => `"delta":{"role":"assistant","content":"","refusal":null}`,
-  closing: `"delta":{}`,
-};
-
 /** `echo`: the prompt's text for each choice, sent first where it is not empty. */
 export function textChunks(echo: readonly string[]): ChunkForm {
   return {

@@ -1,9 +1,9 @@
 import type { z } from "zod";
 
+import type { ChatTask } from "../domain/chat.ts";
 import { CodedError } from "../domain/errors.ts";
 import {
   DEFAULT_SAMPLERS,
-  type ChatPrompt,
   type DryOptions,
   type GenerateRequest,
   type MirostatSettings,
@@ -30,14 +30,7 @@ export interface RequestSettings {
 }
 
 export interface ChatRequest extends RequestSettings {
-  readonly generate: GenerateRequest;
-}
-
-/** A conversation whose answer is not wanted: its tokens or its text are. */
-export interface ChatQuestion {
-  readonly model: string | undefined;
-  readonly prompt: ChatPrompt;
-  readonly ignored: readonly string[];
+  readonly task: ChatTask;
 }
 
 type ChatBody = z.output<typeof chatBody>;
@@ -62,21 +55,20 @@ export function parseChatRequest(body: unknown): ChatRequest {
       { param: "top_logprobs" },
     );
   }
-  const task = toTask(fields, fields.n ?? fields.n_cmpl ?? 1, limit);
+  const generate = toTask(fields, fields.n ?? fields.n_cmpl ?? 1, limit);
   return {
     ...toSettings(fields, ignored),
-    generate: { prompt: toChatPrompt(fields), ...task, topLogprobs: fields.logprobs ? fields.top_logprobs : undefined },
+    task: {
+      messages: fields.messages.map(toChatMessage),
+      tools: [],
+      toolChoice: { mode: "none" },
+      parallelCalls: true,
+      thinking: "auto",
+      ending: "answer",
+      variables: {},
+      generate: { ...generate, topLogprobs: fields.logprobs ? fields.top_logprobs : undefined },
+    },
   };
-}
-
-/** The same body, for routes that only count or render it. Errors: as parseChatRequest. */
-export function parseChatQuestion(body: unknown): ChatQuestion {
-  const { model, generate, ignored } = parseChatRequest(body);
-  return { model, prompt: generate.prompt as ChatPrompt, ignored };
-}
-
-function toChatPrompt({ messages }: ChatBody): ChatPrompt {
-  return { kind: "chat", messages: messages.map(toChatMessage) };
 }
 
 export function toSettings(fields: SharedBody, ignored: readonly string[]): RequestSettings {

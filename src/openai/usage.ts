@@ -1,13 +1,15 @@
+import type { ChatUsage } from "../domain/chat.ts";
 import type { Timings, Usage } from "../domain/generation.ts";
 
-export function toUsage({ promptTokens, cachedTokens, completionTokens }: Usage) {
+export function toUsage(usage: Usage | ChatUsage) {
+  const { promptTokens, cachedTokens, completionTokens } = usage;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens, audio_tokens: 0 },
     completion_tokens_details: {
-      reasoning_tokens: 0,
+      reasoning_tokens: "thinkingTokens" in usage ? usage.thinkingTokens : 0,
       audio_tokens: 0,
       accepted_prediction_tokens: 0,
       rejected_prediction_tokens: 0,

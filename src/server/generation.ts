@@ -1,6 +1,7 @@
 import type { Response, RequestHandler } from "express";
 
-import type { Engine, Generation } from "../domain/engine.ts";
+import type { ChatStep } from "../domain/chat.ts";
+import type { Engine } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { GenerationStep } from "../domain/generation.ts";
 import { describeError, type Log } from "../log.ts";
@@ -21,20 +22,27 @@ export interface GenerationOptions {
   readonly loadWaitMs: number;
 }
 
+/** An accepted request, whose answer comes in the steps of a text or of a chat. */
+export interface Started {
+  readonly steps: AsyncIterable<GenerationStep | ChatStep>;
+}
+
+type StepOf<Accepted extends Started> = Accepted extends { readonly steps: AsyncIterable<infer Step> } ? Step : never;
+
 /** What tells one generating route from the others. */
-export interface GenerationRoute<Request extends RequestSettings, Started extends Generation> {
+export interface GenerationRoute<Request extends RequestSettings, Accepted extends Started> {
   readonly idPrefix: string;
   /** Throws the refusal of a bad body. */
   parse(body: unknown): Request;
-  start(engine: Engine, request: Request, signal: AbortSignal): Promise<Started>;
+  start(engine: Engine, request: Request, signal: AbortSignal): Promise<Accepted>;
   /** How the answer is written. */
-  form(engine: Engine, request: Request, head: AnswerHead, started: Started): AnswerForm;
+  form(engine: Engine, request: Request, head: AnswerHead, started: Accepted): AnswerForm<StepOf<Accepted>>;
 }
 
-export interface AnswerForm {
-  whole(steps: AsyncIterable<GenerationStep>): Promise<Answer>;
+export interface AnswerForm<Step> {
+  whole(steps: AsyncIterable<Step>): Promise<Answer>;
   /** Returns what turns steps into the text of events. */
-  encoder(): (step: GenerationStep) => string;
+  encoder(): (step: Step) => string;
   /** The last event of a stream that succeeded. */
   readonly lastEvent: string;
 }
@@ -42,9 +50,9 @@ export interface AnswerForm {
 const SLOW_CLIENT = { maxWaiting: 4 * 1024 * 1024, stallMs: 120_000 };
 
 /** The handler of a generating route. A refusal thrown here is answered by middleware/errors.ts. */
-export function generation<Request extends RequestSettings, Started extends Generation>(
+export function generation<Request extends RequestSettings, Accepted extends Started>(
   { engine, log, anyModel, loadWaitMs }: GenerationOptions,
-  route: GenerationRoute<Request, Started>,
+  route: GenerationRoute<Request, Accepted>,
 ): RequestHandler {
   return async (req, res) => {
     const created = Math.floor(Date.now() / 1000);
@@ -57,12 +65,17 @@ export function generation<Request extends RequestSettings, Started extends Gene
     const head: AnswerHead = { id: newId(route.idPrefix), created, model: id, fingerprint };
     const started = await route.start(engine, request, client);
     const form = route.form(engine, request, head, started);
-    if (request.stream) await sendStream(res, form, started.steps, { client, log, pingMs: request.pingMs });
-    else await sendWhole(res, form, started.steps);
+    const steps = started.steps as AsyncIterable<StepOf<Accepted>>;
+    if (request.stream) await sendStream(res, form, steps, { client, log, pingMs: request.pingMs });
+    else await sendWhole(res, form, steps);
   };
 }
 
-async function sendWhole(res: Response, form: AnswerForm, steps: AsyncIterable<GenerationStep>): Promise<void> {
+async function sendWhole<Step extends GenerationStep | ChatStep>(
+  res: Response,
+  form: AnswerForm<Step>,
+  steps: AsyncIterable<Step>,
+): Promise<void> {
   const exchange = exchangeOf(res);
   const { body, usage, timings } = await form.whole(steps);
   Object.assign(exchange, { usage, timings });
@@ -76,10 +89,10 @@ interface StreamOptions {
   readonly pingMs: number | undefined;
 }
 
-async function sendStream(
+async function sendStream<Step extends GenerationStep | ChatStep>(
   res: Response,
-  form: AnswerForm,
-  steps: AsyncIterable<GenerationStep>,
+  form: AnswerForm<Step>,
+  steps: AsyncIterable<Step>,
   { client, log, pingMs }: StreamOptions,
 ): Promise<void> {
   const exchange = exchangeOf(res);

@@ -1,8 +1,10 @@
 import type { RequestHandler } from "express";
 
-import { CHAT_CHUNKS, createChunkEncoder, DONE_EVENT } from "../../openai/chunks.ts";
+import { startChat } from "../../chat/start-chat.ts";
+import { createChatChunkEncoder } from "../../openai/chat-chunks.ts";
+import { toChatCompletion } from "../../openai/chat-response.ts";
+import { DONE_EVENT } from "../../openai/chunks.ts";
 import { parseChatRequest } from "../../openai/request.ts";
-import { toChatCompletion } from "../../openai/response.ts";
 import { generation, type GenerationOptions } from "../generation.ts";
 
 /** POST /v1/chat/completions */
@@ -10,11 +12,14 @@ export function chatCompletions(options: GenerationOptions): RequestHandler {
   return generation(options, {
     idPrefix: "chatcmpl-",
     parse: parseChatRequest,
-    start: (engine, request, signal) => engine.generate(request.generate, signal),
-    form: (_engine, { generate: { choices, topLogprobs }, includeUsage }, head) => ({
-      whole: (steps) => toChatCompletion(head, { choices, logprobs: topLogprobs !== undefined }, steps),
-      encoder: () => createChunkEncoder(head, { choices, includeUsage, form: CHAT_CHUNKS }),
-      lastEvent: DONE_EVENT,
-    }),
+    start: (engine, { task }, signal) => startChat(engine, task, signal),
+    form: (_engine, { task, includeUsage }, head) => {
+      const { choices, topLogprobs } = task.generate;
+      return {
+        whole: (steps) => toChatCompletion(head, { choices, logprobs: topLogprobs !== undefined }, steps),
+        encoder: () => createChatChunkEncoder(head, { choices, includeUsage }),
+        lastEvent: DONE_EVENT,
+      };
+    },
   });
 }

@@ -1,7 +1,8 @@
 import type { RequestHandler } from "express";
 
+import { toPrompt } from "../../chat/start-chat.ts";
 import type { Engine } from "../../domain/engine.ts";
-import { parseChatQuestion } from "../../openai/request.ts";
+import { parseChatRequest } from "../../openai/request.ts";
 import { reportIgnored, requireModel } from "../request-checks.ts";
 
 interface ChatQuestionOptions {
@@ -12,9 +13,9 @@ interface ChatQuestionOptions {
 /** POST /v1/chat/completions/input_tokens: what the same request's usage would count. */
 export function inputTokens({ engine, anyModel }: ChatQuestionOptions): RequestHandler {
   return async (req, res) => {
-    const { model, prompt, ignored } = parseChatQuestion(req.body);
+    const { model, task, ignored } = parseChatRequest(req.body);
     requireModel(engine, model, anyModel);
-    const count = await engine.count(prompt);
+    const count = await engine.count(toPrompt(task));
     reportIgnored(res, ignored);
     res.json({ object: "response.input_tokens", input_tokens: count });
   };
@@ -23,9 +24,9 @@ export function inputTokens({ engine, anyModel }: ChatQuestionOptions): RequestH
 /** POST /apply-template: the conversation as the model would read it. */
 export function applyTemplate({ engine, anyModel }: ChatQuestionOptions): RequestHandler {
   return (req, res) => {
-    const { model, prompt, ignored } = parseChatQuestion(req.body);
+    const { model, task, ignored } = parseChatRequest(req.body);
     requireModel(engine, model, anyModel);
-    const text = engine.render(prompt);
+    const text = engine.render(toPrompt(task));
     reportIgnored(res, ignored);
     res.json({ prompt: text });
   };

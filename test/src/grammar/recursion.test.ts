@@ -81,8 +81,14 @@ const answeredSchemas: object[] = [
 ];
 
 const sampling = { temperature: 2, ignore_eos: false, max_tokens: 200, seed: 1 };
-const ask = (members: object) =>
-  parseChatRequest({ messages: [{ role: "user", content: "Go on." }], ...sampling, ...members }).generate;
+const ask = (members: object) => {
+  const { messages, generate } = parseChatRequest({
+    messages: [{ role: "user", content: "Go on." }],
+    ...sampling,
+    ...members,
+  }).task;
+  return { prompt: { kind: "chat", messages }, ...generate } as const;
+};
 
 describe("recursion, demo model", () => {
   let engine: Engine;

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import type { ChatStep } from "../../../src/domain/chat.ts";
 import { CodedError } from "../../../src/domain/errors.ts";
-import type { GenerationStep } from "../../../src/domain/generation.ts";
-import { CHAT_CHUNKS, createChunkEncoder } from "../../../src/openai/chunks.ts";
+import { createChatChunkEncoder } from "../../../src/openai/chat-chunks.ts";
+import { toChatCompletion } from "../../../src/openai/chat-response.ts";
 import { toErrorAnswer } from "../../../src/openai/error-envelope.ts";
-import { toChatCompletion } from "../../../src/openai/response.ts";
 
 const head = { id: "chatcmpl-1", created: 1731000000, model: "tiny", fingerprint: "fp" };
-const done: GenerationStep = {
+const done: ChatStep = {
   type: "done",
-  usage: { promptTokens: 9, cachedTokens: 4, completionTokens: 8 },
+  usage: { promptTokens: 9, cachedTokens: 4, completionTokens: 8, thinkingTokens: 0 },
   timings: { queuedMs: 1, cachedTokens: 4, promptTokens: 5, promptMs: 10, predictedTokens: 8, predictedMs: 0 },
 };
-const steps: GenerationStep[] = [
+const steps: ChatStep[] = [
   { type: "started" },
   { type: "text", choice: 0, text: "Hel" },
   { type: "text", choice: 1, text: 'By"e\n' },
@@ -54,7 +54,7 @@ async function* asStream() {
 
 function chunks(includeUsage: boolean): Record<string, unknown>[] {
   return steps
-    .map(createChunkEncoder(head, { choices: 2, includeUsage, form: CHAT_CHUNKS }))
+    .map(createChatChunkEncoder(head, { choices: 2, includeUsage }))
     .join("")
     .split("\n\n")
     .filter((event) => event !== "")
@@ -184,7 +184,7 @@ test("faults of this side say nothing of their cause", () => {
 
 const likely = { id: 5, text: "Hi", bytes: [72, 105], logprob: -0.5 };
 const never = { id: 6, text: String.raw`\xf0`, bytes: [240], logprob: -Infinity };
-const reported: GenerationStep[] = [
+const reported: ChatStep[] = [
   { type: "started" },
   { type: "text", choice: 0, text: "Hi", tokens: [{ ...likely, top: [likely, never] }] },
   { type: "text", choice: 0, text: "", tokens: [{ ...never, top: [] }] },
@@ -215,7 +215,7 @@ test("an answer reports its tokens' probabilities, what cannot be as -9999", asy
 
 test("in a stream the probabilities travel with their text", () => {
   const events = reported
-    .map(createChunkEncoder(head, { choices: 1, includeUsage: false, form: CHAT_CHUNKS }))
+    .map(createChatChunkEncoder(head, { choices: 1, includeUsage: false }))
     .join("")
     .split("\n\n")
     .filter((event) => event.includes('"bytes"'))

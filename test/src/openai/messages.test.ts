@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { CodedError } from "../../../src/domain/errors.ts";
-import { parseChatQuestion } from "../../../src/openai/request.ts";
+import { parseChatRequest } from "../../../src/openai/request.ts";
 
 function parse(...messages: unknown[]) {
-  return parseChatQuestion({ messages }).prompt.messages;
+  return parseChatRequest({ messages }).task.messages;
 }
 
 function refusal(...messages: unknown[]): [string, string | undefined] {

@@ -21,51 +21,59 @@ function parse(members: object) {
 }
 
 function limitOf(members: object) {
-  return parse(members).generate.maxTokens;
+  return parse(members).task.generate.maxTokens;
 }
 
 function seedOf(seed: unknown) {
-  return parse({ seed }).generate.sampling.seed;
+  return parse({ seed }).task.generate.sampling.seed;
 }
 
 function stopOf(stop: unknown) {
-  return parse({ stop }).generate.stop;
+  return parse({ stop }).task.generate.stop;
 }
 
 test("a body with messages only gets llama.cpp's defaults", () => {
   assert.deepEqual(parseChatRequest({ messages }), {
     model: undefined,
-    generate: {
-      prompt: { kind: "chat", messages: [{ role: "user", content: "Hi" }] },
-      choices: 1,
-      maxTokens: undefined,
-      stop: [],
-      grammar: undefined,
-      sampling: {
-        temperature: 0.8,
-        topK: 40,
-        topP: 0.95,
-        minP: 0.05,
-        repeatPenalty: 1,
-        repeatLastN: 64,
-        presencePenalty: 0,
-        frequencyPenalty: 0,
-        xtcProbability: 0,
-        xtcThreshold: 0.1,
-        dry: undefined,
-        typicalP: 1,
-        topNSigma: -1,
-        dynatempRange: 0,
-        dynatempExponent: 1,
-        minKeep: 0,
-        mirostat: undefined,
-        adaptiveP: undefined,
-        samplers: ["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"],
-        logitBias: [],
-        ignoreEos: false,
-        seed: undefined,
+    task: {
+      messages: [{ role: "user", content: "Hi" }],
+      tools: [],
+      toolChoice: { mode: "none" },
+      parallelCalls: true,
+      thinking: "auto",
+      ending: "answer",
+      variables: {},
+      generate: {
+        choices: 1,
+        maxTokens: undefined,
+        stop: [],
+        grammar: undefined,
+        sampling: {
+          temperature: 0.8,
+          topK: 40,
+          topP: 0.95,
+          minP: 0.05,
+          repeatPenalty: 1,
+          repeatLastN: 64,
+          presencePenalty: 0,
+          frequencyPenalty: 0,
+          xtcProbability: 0,
+          xtcThreshold: 0.1,
+          dry: undefined,
+          typicalP: 1,
+          topNSigma: -1,
+          dynatempRange: 0,
+          dynatempExponent: 1,
+          minKeep: 0,
+          mirostat: undefined,
+          adaptiveP: undefined,
+          samplers: ["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"],
+          logitBias: [],
+          ignoreEos: false,
+          seed: undefined,
+        },
+        topLogprobs: undefined,
       },
-      topLogprobs: undefined,
     },
     stream: false,
     includeUsage: false,
@@ -117,14 +125,14 @@ test("stop takes one text or up to 64 and skips empty ones", () => {
 });
 
 test("n_cmpl means n, and top_k -1 means all candidates", () => {
-  assert.equal(parse({ n_cmpl: 3 }).generate.choices, 3);
-  assert.equal(parse({ n_cmpl: 3, n: 2 }).generate.choices, 2);
-  assert.equal(parse({ top_k: -1 }).generate.sampling.topK, 0);
-  assert.equal(parse({ repeat_last_n: -1 }).generate.sampling.repeatLastN, -1);
+  assert.equal(parse({ n_cmpl: 3 }).task.generate.choices, 3);
+  assert.equal(parse({ n_cmpl: 3, n: 2 }).task.generate.choices, 2);
+  assert.equal(parse({ top_k: -1 }).task.generate.sampling.topK, 0);
+  assert.equal(parse({ repeat_last_n: -1 }).task.generate.sampling.repeatLastN, -1);
 });
 
 test("an integer may be written with a fraction of zero", () => {
-  assert.equal(parse(JSON.parse('{"max_tokens":3.0}') as object).generate.maxTokens, 3);
+  assert.equal(parse(JSON.parse('{"max_tokens":3.0}') as object).task.generate.maxTokens, 3);
 });
 
 test("the smallest and largest allowed numbers are taken, the next ones refused by name", () => {
@@ -248,12 +256,12 @@ test("biases are given by id or text, as an object or as pairs, and false is nev
     { token: 5, bias: -100 },
     { text: " Hi", bias: -Infinity },
   ];
-  assert.deepEqual(parse({ logit_bias: { "5": -100, " Hi": false } }).generate.sampling.logitBias, expected);
+  assert.deepEqual(parse({ logit_bias: { "5": -100, " Hi": false } }).task.generate.sampling.logitBias, expected);
   const pairs = [
     [5, -100],
     [" Hi", false],
   ];
-  assert.deepEqual(parse({ logit_bias: pairs }).generate.sampling.logitBias, expected);
+  assert.deepEqual(parse({ logit_bias: pairs }).task.generate.sampling.logitBias, expected);
 });
 
 test("wrong biases are refused by name", () => {
@@ -263,14 +271,17 @@ test("wrong biases are refused by name", () => {
 });
 
 test("DRY is off without a multiplier, and a base that would reward repetition is llama.cpp's default", () => {
-  assert.equal(parse({ dry_base: 2 }).generate.sampling.dry, undefined);
-  assert.deepEqual(parse({ dry_multiplier: 0.8, dry_base: 0.5, dry_sequence_breakers: ["x"] }).generate.sampling.dry, {
-    multiplier: 0.8,
-    base: 1.75,
-    allowedLength: 2,
-    lastN: 64,
-    sequenceBreakers: ["x"],
-  });
+  assert.equal(parse({ dry_base: 2 }).task.generate.sampling.dry, undefined);
+  assert.deepEqual(
+    parse({ dry_multiplier: 0.8, dry_base: 0.5, dry_sequence_breakers: ["x"] }).task.generate.sampling.dry,
+    {
+      multiplier: 0.8,
+      base: 1.75,
+      allowedLength: 2,
+      lastN: 64,
+      sequenceBreakers: ["x"],
+    },
+  );
   assert.equal(refusal({ messages, dry_sequence_breakers: [] }).param, "dry_sequence_breakers");
 });
 
@@ -313,7 +324,7 @@ test("names that could reach prototypes are unknown members", () => {
   const request = parseChatRequest(body);
   assert.deepEqual(request.ignored, ["__proto__", "constructor", "toString", "hasOwnProperty"]);
   assert.equal(request.stream, false);
-  assert.equal(request.generate.sampling.temperature, 0.8);
+  assert.equal(request.task.generate.sampling.temperature, 0.8);
   assert.equal(({} as Record<string, unknown>)["temperature"], undefined);
 });
 
@@ -339,7 +350,7 @@ function pick({ code, param }: { code: string; param: string | undefined }) {
 }
 
 test("samplers are named as in llama.cpp, by their letters too, and act as often as they are named", () => {
-  const samplersOf = (samplers: unknown) => parse({ samplers }).generate.sampling.samplers;
+  const samplersOf = (samplers: unknown) => parse({ samplers }).task.generate.sampling.samplers;
   assert.deepEqual(samplersOf(["top-k", "typ", "temp", "top_k"]), ["top_k", "typ_p", "temperature", "top_k"]);
   const all = "penalties dry top_n_sigma top_k typ_p top_p min_p xtc temperature adaptive_p";
   assert.deepEqual(samplersOf("edskypmxta"), all.split(" "));
@@ -350,9 +361,9 @@ test("samplers are named as in llama.cpp, by their letters too, and act as often
 });
 
 test("mirostat and adaptive-p are off by default and take their settings along", () => {
-  const { mirostat } = parse({ mirostat: 2, mirostat_tau: 3 }).generate.sampling;
+  const { mirostat } = parse({ mirostat: 2, mirostat_tau: 3 }).task.generate.sampling;
   assert.deepEqual(mirostat, { version: 2, tau: 3, eta: 0.1 });
-  const { adaptiveP, samplers } = parse({ adaptive_target: 0.4 }).generate.sampling;
+  const { adaptiveP, samplers } = parse({ adaptive_target: 0.4 }).task.generate.sampling;
   assert.deepEqual(adaptiveP, { target: 0.4, decay: 0.9 });
   assert.equal(samplers.at(-1), "adaptive_p");
 });
@@ -376,20 +387,23 @@ test("settings of samplers out of their ranges are refused by name", () => {
 });
 
 test("logprobs asks for each token's probability, top_logprobs for others beside it", () => {
-  assert.equal(parse({ logprobs: true }).generate.topLogprobs, 0);
-  assert.equal(parse({ logprobs: true, top_logprobs: 20 }).generate.topLogprobs, 20);
-  assert.equal(parse({ logprobs: false, top_logprobs: 0 }).generate.topLogprobs, undefined);
+  assert.equal(parse({ logprobs: true }).task.generate.topLogprobs, 0);
+  assert.equal(parse({ logprobs: true, top_logprobs: 20 }).task.generate.topLogprobs, 20);
+  assert.equal(parse({ logprobs: false, top_logprobs: 0 }).task.generate.topLogprobs, undefined);
 });
 
 test("the answer's form becomes a grammar, whichever member says it", () => {
   const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"] };
   const wrapped = { type: "json_schema", json_schema: { name: "x", schema, strict: true } };
-  const grammar = parse({ response_format: wrapped }).generate.grammar;
+  const grammar = parse({ response_format: wrapped }).task.generate.grammar;
   assert.ok(grammar?.startsWith("root ::= "));
-  assert.equal(parse({ json_schema: schema }).generate.grammar, grammar);
-  assert.equal(parse({ response_format: { type: "json_object", schema } }).generate.grammar, grammar);
-  assert.ok(parse({ response_format: { type: "json_object" } }).generate.grammar);
-  assert.equal(parse({ grammar: 'root ::= "a"', response_format: { type: "text" } }).generate.grammar, 'root ::= "a"');
+  assert.equal(parse({ json_schema: schema }).task.generate.grammar, grammar);
+  assert.equal(parse({ response_format: { type: "json_object", schema } }).task.generate.grammar, grammar);
+  assert.ok(parse({ response_format: { type: "json_object" } }).task.generate.grammar);
+  assert.equal(
+    parse({ grammar: 'root ::= "a"', response_format: { type: "text" } }).task.generate.grammar,
+    'root ::= "a"',
+  );
 });
 
 test("a form that is none, or two at once, is refused by name", () => {

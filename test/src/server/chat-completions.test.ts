@@ -182,7 +182,7 @@ test("the engine gets the messages and the settings of the request", async () =>
     .expect(200);
   const [request] = engine.requests;
   const messages = [{ role: "user", content: "grüße 👋 <|im_end|>" }];
-  assert.deepEqual(request?.prompt, { kind: "chat", messages });
+  assert.deepEqual(request?.prompt, { kind: "chat", ending: "answer", variables: {}, messages });
   assert.deepEqual([request?.maxTokens, request?.sampling.temperature, request?.sampling.seed], [5, 0, 7n]);
 });
 

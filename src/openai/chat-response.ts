@@ -1,0 +1,92 @@
+import type { ChatFinishReason, ChatStep, ChatUsage } from "../domain/chat.ts";
+import type { Timings, TokenChance, ToolCall } from "../domain/generation.ts";
+import { toLogprobs } from "./logprobs.ts";
+import type { Answer, AnswerHead } from "./response.ts";
+import { toTimings, toUsage } from "./usage.ts";
+
+/** One whole answer of a chat. */
+export interface ChatAnswer {
+  text: string;
+  thinking: string;
+  readonly calls: ToolCall[];
+  /** In the order of sampling, where they were asked for. */
+  readonly tokens: TokenChance[];
+  reason: ChatFinishReason;
+}
+
+export interface CollectedChat {
+  readonly answers: readonly ChatAnswer[];
+  readonly usage: ChatUsage | undefined;
+  readonly timings: Timings | undefined;
+}
+
+/** All steps of a chat → its answers. */
+async function collectChat(choices: number, steps: AsyncIterable<ChatStep>): Promise<CollectedChat> {
+  const answers = Array.from({ length: choices }, (): ChatAnswer => ({
+    text: "",
+    thinking: "",
+    calls: [],
+    tokens: [],
+    reason: "stop",
+  }));
+  let usage: ChatUsage | undefined;
+  let timings: Timings | undefined;
+  for await (const step of steps) {
+    if (step.type === "done") ({ usage, timings } = step);
+    if (!("choice" in step)) continue;
+    const answer = answers[step.choice]!;
+    if (step.type === "finish") answer.reason = step.reason;
+    else {
+      if (step.type === "call") answer.calls.push({ id: step.id, name: step.name, arguments: "" });
+      else if (step.type === "arguments") {
+        const call = answer.calls[step.call]!;
+        answer.calls[step.call] = { ...call, arguments: call.arguments + step.text };
+      } else answer[step.type] += step.text;
+      answer.tokens.push(...(step.tokens ?? []));
+    }
+  }
+  return { answers, usage, timings };
+}
+
+/** All steps → one `chat.completion`. */
+export async function toChatCompletion(
+  head: AnswerHead,
+  { choices, logprobs }: { readonly choices: number; readonly logprobs: boolean },
+  steps: AsyncIterable<ChatStep>,
+): Promise<Answer> {
+  const { answers, usage, timings } = await collectChat(choices, steps);
+  const body = {
+    id: head.id,
+    object: "chat.completion",
+    created: head.created,
+    model: head.model,
+    system_fingerprint: head.fingerprint,
+    service_tier: "default",
+    choices: answers.map((answer, index) => ({
+      index,
+      finish_reason: answer.reason,
+      logprobs: logprobs ? toLogprobs(answer.tokens) : null,
+      message: toMessage(answer),
+    })),
+    ...(usage && { usage: toUsage(usage) }),
+    ...(timings && { timings: toTimings(timings) }),
+  };
+  return { body, usage, timings };
+}
+
+function toMessage({ text, thinking, calls }: ChatAnswer): Record<string, unknown> {
+  return {
+    role: "assistant",
+    content: calls.length > 0 && text === "" ? null : text,
+    ...(thinking !== "" && { reasoning_content: thinking }),
+    refusal: null,
+    annotations: [],
+    ...(calls.length > 0 && {
+      tool_calls: calls.map(({ id, name, arguments: json }) => ({
+        id,
+        type: "function",
+        function: { name, arguments: json },
+      })),
+    }),
+  };
+}
