@@ -2,9 +2,9 @@
  * Writes a model with random weights, for benchmarks: speed does not depend on the values. Shapes are those of real
  * models; the tokenizer is the demo model's, filled up with tokens that no text becomes.
  *
- *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b or 1b, in Q8_0
+ *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b, 1b or wide, in Q8_0
  */
-import { closeSync, fstatSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 interface Shape {
@@ -15,13 +15,37 @@ interface Shape {
   readonly kvHeads: number;
   readonly vocabulary: number;
   readonly context: number;
+  /** Deviation of the logits, relative to what the weights give; default 1. */
+  readonly sharpness?: number;
 }
 
-/** Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary. */
-const SHAPES: Readonly<Record<string, Shape>> = {
+/** Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary; and one that is nearly all vocabulary. */
+const SHAPES = {
   "0.5b": { width: 896, feedForward: 4864, blocks: 24, heads: 14, kvHeads: 2, vocabulary: 151_936, context: 32_768 },
   "1b": { width: 2048, feedForward: 8192, blocks: 16, heads: 32, kvHeads: 8, vocabulary: 151_936, context: 32_768 },
-};
+  wide: {
+    width: 64,
+    feedForward: 128,
+    blocks: 2,
+    heads: 2,
+    kvHeads: 1,
+    vocabulary: 151_936,
+    context: 4096,
+    sharpness: 16,
+  },
+} satisfies Readonly<Record<string, Shape>>;
+
+export type ShapeName = keyof typeof SHAPES;
+
+/** As Qwen2.5 spells them. */
+const INFILL_TOKENS = [
+  "<|fim_prefix|>",
+  "<|fim_middle|>",
+  "<|fim_suffix|>",
+  "<|fim_pad|>",
+  "<|repo_name|>",
+  "<|file_sep|>",
+];
 
 // GGUF: value types and tensor types. Source: ggml, docs/gguf.md.
 const UINT32 = 4;
@@ -98,7 +122,12 @@ function metadataOf(name: string, shape: Shape): Buffer[] {
     else if (key.startsWith("tokenizer.") || key === "general.architecture") kept.push(file.slice(from));
   }
   const NORMAL = 1;
-  const filler = Array.from({ length: shape.vocabulary - tokens.length }, (_, index) => `\u0120unused\u0120${index}`);
+  const CONTROL = 3;
+  const filler = Array.from(
+    { length: shape.vocabulary - tokens.length - INFILL_TOKENS.length },
+    (_, index) => `\u0120unused\u0120${index}`,
+  );
+  const allTypes = [...types, ...filler.map(() => NORMAL), ...INFILL_TOKENS.map(() => CONTROL)];
   return [
     ...kept,
     Buffer.concat([text("general.name"), u32(STRING), text(`random ${name}`)]),
@@ -113,8 +142,8 @@ function metadataOf(name: string, shape: Shape): Buffer[] {
     number("llama.vocab_size", shape.vocabulary),
     float("llama.attention.layer_norm_rms_epsilon", 1e-6),
     float("llama.rope.freq_base", 1_000_000),
-    array("tokenizer.ggml.tokens", STRING, [...tokens, ...filler].map(text)),
-    array("tokenizer.ggml.token_type", UINT32 + 1, [...types, ...filler.map(() => NORMAL)].map(u32)),
+    array("tokenizer.ggml.tokens", STRING, [...tokens, ...filler, ...INFILL_TOKENS].map(text)),
+    array("tokenizer.ggml.token_type", UINT32 + 1, allTypes.map(u32)),
   ];
 }
 
@@ -171,7 +200,8 @@ function randomBlocks(): Buffer {
   return blocks;
 }
 
-function writeModel(name: string, shape: Shape, path: string): void {
+export function writeModel(name: ShapeName, path: string): void {
+  const shape: Shape = SHAPES[name];
   const tensors = tensorsOf(shape);
   const metadata = metadataOf(name, shape);
   let offset = 0;
@@ -204,21 +234,23 @@ function writeModel(name: string, shape: Shape, path: string): void {
   write(header);
   for (const tensor of tensors) {
     write(Buffer.alloc(aligned(at) - at));
-    if (tensor.type === F32) write(Buffer.from(new Float32Array(weightsOf(tensor)).fill(1).buffer));
+    const scale = tensor.name === "output_norm.weight" ? (shape.sharpness ?? 1) : 1;
+    if (tensor.type === F32) write(Buffer.from(new Float32Array(weightsOf(tensor)).fill(scale).buffer));
     else
       for (let left = bytesOf(tensor); left > 0; left -= blocks.length)
         write(blocks.subarray(0, Math.min(left, blocks.length)));
   }
-  const { size } = fstatSync(file);
   closeSync(file);
   renameSync(part, path);
-  console.log(`${path}: ${size} bytes`);
 }
 
-const [name = "", path = ""] = process.argv.slice(2);
-const shape = SHAPES[name];
-if (shape === undefined || path === "") {
-  console.error(`usage: make-model ${Object.keys(SHAPES).join("|")} FILE`);
-  process.exit(2);
+function main([name = "", path = ""]: readonly string[]): void {
+  if (!(name in SHAPES) || path === "") {
+    console.error(`usage: make-model ${Object.keys(SHAPES).join("|")} FILE`);
+    process.exit(2);
+  }
+  writeModel(name as ShapeName, path);
+  console.log(`${path}: ${statSync(path).size} bytes`);
 }
-writeModel(name, shape, path);
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main(process.argv.slice(2));

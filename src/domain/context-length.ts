@@ -1,13 +1,14 @@
 import { CodedError } from "./errors.ts";
-import type { Prompt } from "./generation.ts";
 
 const WORDS = {
   chat: { param: "messages", noun: "messages" },
   text: { param: "prompt", noun: "prompt" },
+  infill: { param: "prompt", noun: "prompt" },
+  embedding: { param: "input", noun: "input" },
 } as const;
 
 /** The refusal of a prompt that fills the context, in OpenAI's words and with llama.cpp's members. `bound` may say "at least ". */
-export function contextLengthExceeded(kind: Prompt["kind"], tokens: number, limit: number, bound = ""): CodedError {
+export function contextLengthExceeded(kind: keyof typeof WORDS, tokens: number, limit: number, bound = ""): CodedError {
   const { param, noun } = WORDS[kind];
   return new CodedError(
     "context_length_exceeded",

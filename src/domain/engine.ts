@@ -1,4 +1,11 @@
-import type { ChatPrompt, GenerateRequest, GenerationStep, Prompt, TokenizedParts } from "./generation.ts";
+import type {
+  ChatPrompt,
+  GenerateRequest,
+  GenerationStep,
+  InfillPrompt,
+  Prompt,
+  TokenizedParts,
+} from "./generation.ts";
 import type { ModelCard } from "./model.ts";
 
 /** An accepted request. */
@@ -10,6 +17,14 @@ export interface Generation {
    * computation within one token and frees the slot. Errors: a `CodedError`; `client_left` after an abort.
    */
   readonly steps: AsyncIterable<GenerationStep>;
+}
+
+/** What a model makes of a text as a whole. */
+export interface Embedding {
+  /** Not normalised; pooled as the model says, and as the mean over its tokens where it says nothing. */
+  readonly vector: Float32Array;
+  /** Tokens of the text, the model's own first and last ones included. */
+  readonly tokens: number;
 }
 
 export interface SlotStatus {
@@ -47,13 +62,21 @@ export interface Engine {
   /**
    * Renders and tokenizes the prompt and takes a place in the queue.
    * Errors, all before any step: `context_length_exceeded` (details `n_prompt_tokens`, `n_ctx`), `rate_limit_exceeded`
-   * when the queue is full, `invalid_value` where the model's template refuses the conversation.
+   * when the queue is full, `invalid_value` where the model's template refuses the conversation, `not_supported` for an
+   * `infill` prompt where the model has no tokens for that.
    */
   generate(request: GenerateRequest, signal: AbortSignal): Promise<Generation>;
+  /**
+   * The vectors of texts, in their order, beside running generations. Text is never parsed for control tokens.
+   * Errors: `context_length_exceeded` (`param` is `input`), `invalid_value` for a token id outside the vocabulary,
+   * `rate_limit_exceeded` when too many wait, `not_supported` where the model only ranks, `client_left` after an abort,
+   * which is seen between two pieces of text.
+   */
+  embed(inputs: readonly TokenizedParts[], signal: AbortSignal): Promise<readonly Embedding[]>;
   /** Tokens of a prompt, exactly as `generate` would count them; a prompt beyond the context is counted too. */
   count(prompt: Prompt): Promise<number>;
-  /** The conversation as the model would read it. Errors: `invalid_value` where its template refuses. */
-  render(prompt: ChatPrompt): string;
+  /** The prompt as the model would read it. Errors: `invalid_value` where its template refuses; `not_supported` for a gap. */
+  render(prompt: ChatPrompt | InfillPrompt): string;
   /** Errors: `invalid_value` for a token id outside the vocabulary. */
   tokenize(parts: TokenizedParts, options: TokenizeOptions): number[];
   /** The text of tokens, control tokens written out. Errors: `invalid_value` for an id outside the vocabulary. */

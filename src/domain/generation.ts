@@ -41,11 +41,30 @@ export interface TextPrompt {
   readonly parts: TokenizedParts;
 }
 
+/**
+ * A gap to fill, by the model's own fill-in-the-middle tokens. Text is never parsed for control tokens. What does not fit
+ * the context is cut: of `extra` the beginning, of `prefix` the beginning, of `suffix` the end.
+ */
+export interface InfillPrompt {
+  readonly kind: "infill";
+  readonly prefix: string;
+  readonly suffix: string;
+  /** What the answer goes on with, after the prefix; empty for none. */
+  readonly text: string;
+  /** Other files of the repository; the most relevant comes last. */
+  readonly extra: readonly InfillFile[];
+}
+
+export interface InfillFile {
+  readonly name?: string;
+  readonly text: string;
+}
+
 /** Texts and token ids, in order. */
 export type TokenizedParts = readonly (string | number)[];
 
 /** What to continue. */
-export type Prompt = ChatPrompt | TextPrompt;
+export type Prompt = ChatPrompt | TextPrompt | InfillPrompt;
 
 /** All values are given: the wire's defaults are filled in by openai/request.ts. Meanings are llama.cpp's. */
 export interface SamplingOptions {

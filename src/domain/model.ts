@@ -27,6 +27,8 @@ export interface ModelCard {
   /** Texts of the tokens that start and end a document; empty where the model has none. */
   readonly bosToken: string;
   readonly eosToken: string;
+  /** Whether the model has fill-in-the-middle tokens, and so takes `infill` prompts. */
+  readonly hasInfill: boolean;
   /** Stable for the same model file, engine build and version. */
   readonly fingerprint: string;
 }

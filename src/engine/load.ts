@@ -2,12 +2,13 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 
-import type { Engine, EngineStatus, Generation, TokenizeOptions } from "../domain/engine.ts";
+import type { Embedding, Engine, EngineStatus, Generation, TokenizeOptions } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
-import type { ChatPrompt, GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
+import type { ChatPrompt, GenerateRequest, InfillPrompt, Prompt, TokenizedParts } from "../domain/generation.ts";
 import type { ModelCard } from "../domain/model.ts";
 import { readGgufHeader, type GgufHeader } from "../gguf/gguf-header.ts";
 import { BATCH_TOKENS, Scheduler } from "./batch.ts";
+import { Embedder, poolingOverride } from "./embedder.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
 import { Grammars } from "./grammars.ts";
 import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
@@ -49,6 +50,7 @@ interface Loaded extends GenerateContext {
   readonly context: NativeContext;
   readonly card: ModelCard;
   readonly prompts: PromptBuilder;
+  readonly embedder: Embedder;
 }
 
 class LlamaEngine implements Engine {
@@ -94,27 +96,41 @@ class LlamaEngine implements Engine {
     }
   }
 
+  async embed(inputs: readonly TokenizedParts[], signal: AbortSignal): Promise<readonly Embedding[]> {
+    const { prompts, embedder, contextLength } = this.#require();
+    const isOver = () => signal.aborted || this.#closing.signal.aborted;
+    return this.#prepare(async () => {
+      const tokenized: Token[][] = [];
+      for (const parts of inputs) tokenized.push(await prompts.document(parts, contextLength, isOver));
+      return embedder.embed(tokenized, isOver);
+    });
+  }
+
   async count(prompt: Prompt): Promise<number> {
     return (await this.#build(prompt, Number.POSITIVE_INFINITY, () => false)).length;
   }
 
-  /** `close` waits for what is being built here: native memory must not go while it is read. */
-  async #build(prompt: Prompt, limit: number, isOver: () => boolean): Promise<Token[]> {
+  #build(prompt: Prompt, limit: number, isOver: () => boolean): Promise<Token[]> {
     const { prompts } = this.#require();
-    const building = prompts.build(prompt, limit, () => isOver() || this.#closing.signal.aborted);
-    this.#preparing.add(building);
+    return this.#prepare(() => prompts.build(prompt, limit, () => isOver() || this.#closing.signal.aborted));
+  }
+
+  /** `close` waits for this work: native memory must not go while it is read. */
+  async #prepare<Result>(work: () => Promise<Result>): Promise<Result> {
+    const running = work();
+    this.#preparing.add(running);
     try {
-      return await building;
+      return await running;
     } catch (error) {
       // While the engine closes, every fault is that.
       this.#require();
       throw error;
     } finally {
-      this.#preparing.delete(building);
+      this.#preparing.delete(running);
     }
   }
 
-  render(prompt: ChatPrompt): string {
+  render(prompt: ChatPrompt | InfillPrompt): string {
     return this.#require().prompts.render(prompt);
   }
 
@@ -148,6 +164,7 @@ class LlamaEngine implements Engine {
     // Nothing may touch the model once it is disposed of: llama.cpp would crash.
     await Promise.allSettled(this.#preparing);
     await loaded.scheduler.close();
+    await loaded.embedder.close();
     await loaded.context.dispose();
     await loaded.model.dispose();
     await loaded.native.close();
@@ -170,7 +187,8 @@ class LlamaEngine implements Engine {
     const native = await openNative();
     const contextLength = chooseContextLength(this.#options.contextLength, header);
     const threads = header.fileBytes <= ONE_THREAD_BYTES ? 1 : this.#options.threads;
-    const model = await native.openModel(modelPath);
+    const overrides = poolingOverride(header.architecture, header.poolingType);
+    const model = await native.openModel(modelPath, overrides);
     const context = await native.openContext(model, {
       cells: Math.ceil(contextLength / CELL_STEP) * CELL_STEP * slots,
       sequences: slots,
@@ -185,7 +203,7 @@ class LlamaEngine implements Engine {
       contextLength,
       isEndToken: (token) => model.isEogToken(token),
     });
-    const prompts = new PromptBuilder(native, model, vocabulary, template);
+    const prompts = new PromptBuilder(native, model, vocabulary, template, contextLength);
     this.#loaded = {
       native,
       model,
@@ -196,9 +214,17 @@ class LlamaEngine implements Engine {
       tokenTexts: new TokenTexts(model, vocabulary.isByteLevel),
       grammars: new Grammars(native, model, vocabulary),
       prompts,
+      embedder: new Embedder(native, model, {
+        contextLength,
+        threads,
+        pooling: header.poolingType,
+        isCausal: header.isCausal,
+        queueLength: this.#options.queueLength,
+      }),
       card: {
         ...(await describe(this.#options, header, model, vocabulary, contextLength)),
         chatTemplate: template,
+        hasInfill: prompts.hasInfill,
         bosToken: prompts.bosToken,
         eosToken: prompts.eosToken,
       },
@@ -231,7 +257,7 @@ async function describe(
   model: NativeModel,
   vocabulary: Vocabulary,
   contextLength: number,
-): Promise<Omit<ModelCard, "chatTemplate" | "bosToken" | "eosToken">> {
+): Promise<Omit<ModelCard, "chatTemplate" | "hasInfill" | "bosToken" | "eosToken">> {
   const { mtimeMs } = await stat(options.modelPath);
   const bytes = model.getTotalSize();
   const identity = [options.modelId, bytes, header.parameterCount, header.quantization, contextLength].join("|");

@@ -37,6 +37,11 @@ export interface NativeModel {
   tokenBos(): Token;
   tokenEos(): Token;
   shouldPrependBosToken(): boolean;
+  shouldAppendEosToken(): boolean;
+  /** The fill-in-the-middle tokens; -1 where the model has none. */
+  prefixToken(): Token;
+  suffixToken(): Token;
+  middleToken(): Token;
   getTrainContextSize(): number;
   getEmbeddingVectorSize(): number;
   getTotalParameters(): number;
@@ -65,6 +70,8 @@ export interface NativeContext {
     logits: boolean | LogitFilter,
     totalWeight?: boolean,
   ): Promise<SampleReport>;
+  /** Of a context for embeddings: what pooling made of sequence 0's part of the last batch. `tokens` is not looked at. */
+  getEmbedding(tokens: number): Float64Array;
   /** False where the model's memory cannot be cut (recurrent models). */
   removeTokenCellsFromSequence(sequence: number, from: number, to: number): boolean;
   disposeSequence(sequence: number): void;
@@ -141,7 +148,7 @@ interface Bindings {
 }
 
 export interface Native {
-  openModel(path: string): Promise<NativeModel>;
+  openModel(path: string, overrides?: MetadataOverrides): Promise<NativeModel>;
   openContext(model: NativeModel, options: ContextOptions): Promise<NativeContext>;
   createSampler(model: NativeModel, config: NativeSamplerConfig): NativeSampler;
   createRenderer(template: string): NativeRenderer;
@@ -152,6 +159,9 @@ export interface Native {
   close(): Promise<void>;
 }
 
+/** Whole numbers of a model's metadata that replace those of its file. */
+export type MetadataOverrides = Readonly<Record<string, number>>;
+
 export interface ContextOptions {
   /** Tokens of all sequences together. */
   readonly cells: number;
@@ -159,6 +169,8 @@ export interface ContextOptions {
   readonly threads: number;
   /** Most tokens of one batch. */
   readonly batchTokens: number;
+  /** Gives embeddings instead of tokens to sample. Default false. */
+  readonly embeddings?: boolean;
 }
 
 // Bits of a token's attributes. Source: llama.cpp, include/llama.h, enum llama_token_attr.
@@ -175,17 +187,24 @@ export const VOCABULARY_TYPES = ["none", "spm", "bpe", "wpm", "ugm", "rwkv", "pl
 export async function openNative(): Promise<Native> {
   const bindings = await loadAddon();
   return {
-    async openModel(path) {
-      const model = new bindings.AddonModel(path, { addonExports: bindings, gpuLayers: 0, useMmap: true });
+    async openModel(path, overrides = {}) {
+      const model = new bindings.AddonModel(path, {
+        addonExports: bindings,
+        gpuLayers: 0,
+        useMmap: true,
+        // The last member says that the number is whole.
+        overridesList: Object.entries(overrides).map(([key, value]) => [key, value, 0]),
+      });
       if (!(await model.init())) throw new CodedError("model_load_failed", "llama.cpp could not load the model");
       return model;
     },
-    async openContext(model, { cells, sequences, threads: count, batchTokens }) {
+    async openContext(model, { cells, sequences, threads: count, batchTokens, embeddings = false }) {
       const context = new bindings.AddonContext(model, {
         contextSize: cells,
         batchSize: batchTokens,
         sequences,
         threads: count,
+        embeddings,
         flashAttention: "auto",
         // Sliding-window models keep their whole state, else it could not be cut for reuse.
         swaFullCache: true,

@@ -6,11 +6,13 @@ import type { TokenizeOptions } from "../domain/engine.ts";
 import type {
   ChatMessage,
   ChatPrompt,
+  InfillPrompt,
   Prompt,
   TextPrompt,
   TokenizedParts,
   ToolDefinition,
 } from "../domain/generation.ts";
+import { Infill } from "./infill.ts";
 import type { Native, NativeModel, NativeRenderer, Token } from "./native.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -32,23 +34,32 @@ export class PromptBuilder {
   readonly #start: Token;
   readonly #bos: { readonly token: Token; readonly text: string } | undefined;
   readonly #specials: { readonly bos_token: string; readonly eos_token: string };
+  /** What the model wants at a document's end. */
+  readonly #end: Token | undefined;
+  readonly #infill: Infill | undefined;
   #lastPiece: Promise<unknown> = Promise.resolve();
 
   static templateOf(fromFile: string | undefined): string {
     return fromFile ?? CHATML;
   }
 
-  constructor(native: Native, model: NativeModel, vocabulary: Vocabulary, template: string) {
+  constructor(native: Native, model: NativeModel, vocabulary: Vocabulary, template: string, contextLength: number) {
     this.#renderer = native.createRenderer(template);
     this.#vocabulary = vocabulary;
     const text = (token: Token) => (token < 0 || token >= vocabulary.size ? "" : model.getTokenString(token));
     this.#specials = { bos_token: text(model.tokenBos()), eos_token: text(model.tokenEos()) };
     this.#start = model.tokenBos() >= 0 ? model.tokenBos() : model.tokenEos();
     this.#bos = model.shouldPrependBosToken() ? { token: model.tokenBos(), text: this.#specials.bos_token } : undefined;
+    this.#end = model.shouldAppendEosToken() ? model.tokenEos() : undefined;
+    this.#infill = Infill.of(model, vocabulary, contextLength, this.#bos?.token);
   }
 
   get bosToken(): string {
     return this.#specials.bos_token;
+  }
+
+  get hasInfill(): boolean {
+    return this.#infill !== undefined;
   }
 
   get eosToken(): string {
@@ -60,16 +71,35 @@ export class PromptBuilder {
    * for a token id outside the vocabulary.
    */
   async build(prompt: Prompt, limit: number, isOver = () => false): Promise<Token[]> {
-    const tokens =
-      prompt.kind === "chat"
-        ? await this.#fromChat(prompt, limit, isOver)
-        : await this.#fromText(prompt, limit, isOver);
+    const tokens = await this.#tokensOf(prompt, limit, isOver);
     if (tokens.length >= limit) throw contextLengthExceeded(prompt.kind, tokens.length, limit);
     return tokens;
   }
 
-  /** The conversation as text, the client's own included. Errors: `invalid_value` where the template refuses it. */
-  render(prompt: ChatPrompt): string {
+  #tokensOf(prompt: Prompt, limit: number, isOver: () => boolean): Promise<Token[]> {
+    if (prompt.kind === "chat") return this.#fromChat(prompt, limit, isOver);
+    if (prompt.kind === "text") return this.#fromText(prompt, limit, isOver);
+    return this.#fromGap(prompt, limit, isOver);
+  }
+
+  async #fromGap(prompt: InfillPrompt, limit: number, isOver: () => boolean): Promise<Token[]> {
+    const infill = this.#requireInfill();
+    // Its surroundings are cut before they are tokenized.
+    await this.#refuseHuge("infill", prompt.text, limit, isOver);
+    return this.#inTurn(() => infill.build(prompt));
+  }
+
+  #requireInfill(): Infill {
+    if (this.#infill !== undefined) return this.#infill;
+    throw new CodedError("not_supported", "The model has no tokens to fill in the middle; ask another model.");
+  }
+
+  /**
+   * The prompt as text, the client's own included. Errors: `invalid_value` where the template refuses it; `not_supported`
+   * for a gap that the model cannot fill.
+   */
+  render(prompt: ChatPrompt | InfillPrompt): string {
+    if (prompt.kind === "infill") return this.#vocabulary.textOf(this.#requireInfill().build(prompt));
     let refusal: unknown;
     for (const shape of SHAPES) {
       try {
@@ -90,6 +120,19 @@ export class PromptBuilder {
       else for (const token of this.#vocabulary.tokenizeText(part, parseSpecial)) tokens.push(token);
     }
     return tokens;
+  }
+
+  /** A text as a whole: the model's own first and last tokens around it, no control token in it. */
+  async document(parts: TokenizedParts, limit: number, isOver: () => boolean): Promise<Token[]> {
+    for (const part of parts) if (typeof part === "string") await this.#refuseHuge("embedding", part, limit, isOver);
+    this.#vocabulary.refuseUnknown(parts, "input");
+    const tokens: Token[] = this.#bos === undefined ? [] : [this.#bos.token];
+    for (const part of parts) {
+      if (typeof part === "number") tokens.push(part);
+      else for (const token of this.#vocabulary.tokenizeContent(part)) tokens.push(token);
+    }
+    if (this.#end !== undefined && tokens.at(-1) !== this.#end) tokens.push(this.#end);
+    return tokens.length === 0 ? [this.#start] : tokens;
   }
 
   async #fromText({ parts }: TextPrompt, limit: number, isOver: () => boolean): Promise<Token[]> {
@@ -177,7 +220,12 @@ export class PromptBuilder {
     return result;
   }
 
-  async #refuseHuge(kind: Prompt["kind"], text: string, limit: number, isOver: () => boolean): Promise<void> {
+  async #refuseHuge(
+    kind: Prompt["kind"] | "embedding",
+    text: string,
+    limit: number,
+    isOver: () => boolean,
+  ): Promise<void> {
     if (text.length <= PIECE_CHARACTERS || limit === Number.POSITIVE_INFINITY) return;
     let count = 0;
     for (let start = 0; start < text.length; start += PIECE_CHARACTERS) {

@@ -64,6 +64,14 @@ export class Vocabulary {
     return this.#endTokens;
   }
 
+  /** The first of these texts that is a token's own. */
+  tokenOf(texts: readonly string[]): Token | undefined {
+    return texts
+      .filter((text) => text !== "")
+      .map((text) => [text, this.#model.tokenize(text, true)] as const)
+      .find(([text, tokens]) => tokens.length === 1 && this.#model.getTokenString(tokens[0]!) === text)?.[1][0];
+  }
+
   /** Errors: `invalid_value` that names the first id which is no token's. */
   refuseUnknown(parts: readonly (string | number)[], param: string): void {
     const unknown = parts.find((part) => typeof part === "number" && !(part >= 0 && part < this.size));
@@ -83,6 +91,11 @@ export class Vocabulary {
   /** Tokens of text that is the template's own, control tokens parsed. */
   tokenizeTemplate(text: string): Uint32Array {
     return this.tokenizeText(text, true);
+  }
+
+  /** Control tokens are written out. */
+  textOf(tokens: readonly Token[]): string {
+    return this.#model.detokenize(Uint32Array.from(tokens), true);
   }
 
   /** The tokenizer as it is. */

@@ -44,6 +44,10 @@ export interface GgufHeader {
   readonly keyLength: number | undefined;
   readonly valueLength: number | undefined;
   readonly vocabularySize: number | undefined;
+  /** How vectors of tokens become one: llama.cpp's number. Source: llama.cpp, include/llama.h, enum llama_pooling_type. */
+  readonly poolingType: number | undefined;
+  /** False where each token sees the ones after it too, as in embedding models. */
+  readonly isCausal: boolean;
   readonly parameterCount: number;
   readonly hasChatTemplate: boolean;
   /** Undefined when there is none, or one of more than MAX_KEPT_STRING_BYTES. */
@@ -256,6 +260,8 @@ function describe(facts: Facts, metadata: Metadata, file: OpenFile): Description
     keyLength: facts.number(of("attention.key_length")) ?? headLength,
     valueLength: facts.number(of("attention.value_length")) ?? headLength,
     vocabularySize: metadata.arrayLengths.get("tokenizer.ggml.tokens") ?? facts.number(of("vocab_size")),
+    poolingType: facts.number(of("pooling_type")),
+    isCausal: metadata.scalars.get(of("attention.causal")) !== false,
     hasChatTemplate: metadata.keys.has("tokenizer.chat_template"),
     chatTemplate: metadata.strings.get("tokenizer.chat_template"),
     splitNo,

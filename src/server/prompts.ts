@@ -24,7 +24,7 @@ export interface PromptsGeneration extends Generation {
 
 /** A prompt in the client's own words, token ids written out. */
 export function textOf(engine: Engine, prompt: Prompt): string {
-  if (prompt.kind === "chat") return engine.render(prompt);
+  if (prompt.kind !== "text") return engine.render(prompt);
   if (prompt.parts.every((part) => typeof part === "string")) return prompt.parts.join("");
   return engine.detokenize(engine.tokenize(prompt.parts, { addSpecial: false, parseSpecial: true }));
 }

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Engine, EngineStatus, Generation } from "../../src/domain/engine.ts";
+import type { Embedding, Engine, EngineStatus, Generation } from "../../src/domain/engine.ts";
 import { CodedError } from "../../src/domain/errors.ts";
 import type {
   ChatPrompt,
   GenerateRequest,
   GenerationStep,
+  InfillPrompt,
   Prompt,
   TokenizedParts,
 } from "../../src/domain/generation.ts";
@@ -30,6 +31,7 @@ const card: ModelCard = {
   chatTemplate: "{{ messages }}",
   bosToken: "<s>",
   eosToken: "</s>",
+  hasInfill: true,
   fingerprint: "fp_test",
 };
 
@@ -113,12 +115,25 @@ export class FakeEngine implements Engine {
     }
   }
 
+  /** The bytes of a text, counted by their last three bits. */
+  async embed(inputs: readonly TokenizedParts[], signal: AbortSignal): Promise<readonly Embedding[]> {
+    if (signal.aborted) throw new CodedError("client_left", "The client left.");
+    return inputs.map((parts) => {
+      const tokens = this.tokenize(parts);
+      const vector = new Float32Array(8);
+      for (const token of tokens) vector[token % 8]! += 1;
+      return { vector, tokens: tokens.length };
+    });
+  }
+
   /** Each text part is as many tokens as it has characters. */
   async count(prompt: Prompt): Promise<number> {
+    if (prompt.kind === "infill") return 3 + prompt.prefix.length + prompt.suffix.length;
     return prompt.kind === "chat" ? 3 : prompt.parts.reduce<number>((sum, part) => sum + String(part).length, 0);
   }
 
-  render(prompt: ChatPrompt): string {
+  render(prompt: ChatPrompt | InfillPrompt): string {
+    if (prompt.kind === "infill") return prompt.prefix + prompt.suffix;
     return prompt.messages.map(({ content }) => content).join("\n");
   }
 

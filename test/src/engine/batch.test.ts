@@ -69,6 +69,7 @@ class FakeContext implements NativeContext {
     this.batches.push(this.#batch.map(({ sequence, tokens }) => ({ sequence, tokens: tokens.length })));
   }
   sampleToken = async (): Promise<never> => assert.fail("jobs' samplers choose");
+  getEmbedding = (): never => assert.fail("embeddings have a context of their own");
   async choose(row: number): Promise<Token> {
     await new Promise(setImmediate);
     return nextToken(this.#held(this.#rows[row]!));

@@ -19,7 +19,7 @@ describe("prompt, demo model", () => {
   before(async () => {
     native = await openNative();
     model = await native.openModel(demoModelPath);
-    builder = new PromptBuilder(native, model, new Vocabulary(model, header.vocabularySize!, template), template);
+    builder = new PromptBuilder(native, model, new Vocabulary(model, header.vocabularySize!, template), template, 2048);
   });
   after(async () => {
     await model.dispose();
@@ -87,7 +87,7 @@ describe("prompt, demo model", () => {
   test("a template that refuses what it is given says so by name", async () => {
     const strict =
       "{% for m in messages %}{% if m.role == 'user' %}{{ raise_exception('no users here') }}{% endif %}{% endfor %}";
-    const refusing = new PromptBuilder(native, model, new Vocabulary(model, 2048, strict), strict);
+    const refusing = new PromptBuilder(native, model, new Vocabulary(model, 2048, strict), strict, 2048);
     await assert.rejects(refusing.build({ kind: "chat", messages: [{ role: "user", content: "x" }] }, 2048), {
       code: "invalid_value",
       param: "messages",
@@ -99,7 +99,7 @@ describe("prompt, demo model", () => {
     const noSystem =
       "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" +
       "<{{ m.role }}>{{ m.content }}{% endfor %}";
-    const folding = new PromptBuilder(native, model, new Vocabulary(model, 2048, noSystem), noSystem);
+    const folding = new PromptBuilder(native, model, new Vocabulary(model, 2048, noSystem), noSystem, 2048);
     const messages: ChatMessage[] = [
       { role: "system", content: "Be brief." },
       { role: "user", content: "Hi" },
