@@ -107,7 +107,7 @@ describe("computed samplers, demo model", () => {
             .map(({ logprob }) => -logprob / Math.LN2),
         );
         const mean = bits.reduce((sum, surprise) => sum + surprise, 0) / bits.length;
-        assert.ok(mean > tau - 0.2 && mean < tau + 0.6, `${mean.toFixed(2)} bits`);
+        assert.ok(mean > tau - 0.4 && mean < tau + 0.6, `${mean.toFixed(2)} bits`);
       });
     }
   }
@@ -173,7 +173,7 @@ describe("computed samplers, demo model", () => {
     assert.deepEqual(tokensOf(await collect(engine, { ...request, sampling })), plain);
     for (const { top, text, logprob } of plain) {
       assert.equal(top.length, 20);
-      assert.deepEqual(top[0], { text, logprob, bytes: top[0]!.bytes });
+      assert.deepEqual(top[0], { id: top[0]!.id, text, logprob, bytes: top[0]!.bytes });
       assert.deepEqual(
         top.map((token) => token.logprob),
         top.map((token) => token.logprob).sort((a, b) => b - a),
