@@ -1,24 +1,48 @@
 /** The network's mode: one whole request, one whole answer, with everything a CRN does to them. */
-import { type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import { createUnzip } from "node:zlib";
 
-import { type ServerAnswer, toForwardedAnswer, toRequestTarget, toServerHeaders } from "../../src/guest/forward.ts";
+import type { ServerAnswer } from "../../src/guest/forward.ts";
+import {
+  encodeRunRequest,
+  type GuestAnswer,
+  parseAnswer,
+  ProtocolError,
+  type RunRequest,
+  WrongAnswer,
+} from "../../src/guest/protocol.ts";
 import { type Exchange, toHeaderList, whatBecameOf } from "./exchange.ts";
+import { exchangeWithGuest } from "./guest-connection.ts";
 import { decodePath, decodeQuery, MAX_REQUEST_BYTES, toClientAnswer } from "./network-rules.ts";
-import { bodyTooLarge, bodyUndecodable, invalidAnswer, noAnswer, timedOut } from "./refusals.ts";
+import {
+  bodyTooLarge,
+  bodyUndecodable,
+  guestFailed,
+  invalidAnswer,
+  noAnswer,
+  timedOut,
+  wrongAnswer,
+} from "./refusals.ts";
 
 // What setTimeout takes; a longer delay would fire at once.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** Goes on without its client. Errors: a `Refusal`. */
-export async function exchangeWhole({ request, response, target, lease }: Exchange): Promise<void> {
+export async function exchangeWhole(exchange: Exchange): Promise<void> {
+  const { request, response, target, lease } = exchange;
   const method = request.method ?? "GET";
-  const { itemHash } = lease.resolved.files;
   const body = await readBody(request);
-  const answer = await askGuest({ request, response, target, lease }, method, body);
-  const forwarded = toForwardedAnswer(method, answer);
-  sendWhole(response, toClientAnswer(method, forwarded, { itemHash, codeRef: lease.resolved.codeRef }));
+  const [path, query] = splitOnce(target, "?");
+  const answer = await askGuest(exchange, {
+    method,
+    path: decodePath(path),
+    queryString: decodeQuery(query),
+    headers: toHeaderList(request.rawHeaders).map(([name, value]) => [name.toLowerCase(), value]),
+    body,
+  });
+  const identity = { itemHash: lease.resolved.files.itemHash, codeRef: lease.resolved.codeRef };
+  sendWhole(response, toClientAnswer(method, answer, identity));
 }
 
 /** De-chunked and decompressed. Errors: a `Refusal`; an ordinary error when the client leaves before its end. */
@@ -50,50 +74,29 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   });
 }
 
-/** A connection of its own for each request, as over vsock. */
-async function askGuest({ request, target, lease }: Exchange, method: string, body: Buffer): Promise<ServerAnswer> {
+/** Over the guest protocol. Errors: a `Refusal`. */
+async function askGuest({ lease }: Exchange, request: RunRequest): Promise<ServerAnswer> {
   const { seconds } = lease.resolved.files.resources;
-  const [path, query] = splitOnce(target, "?");
-  const headers = toHeaderList(request.rawHeaders).map(([name, value]) => [name.toLowerCase(), value] as const);
-  return new Promise((resolve, reject) => {
-    const guestRequest = httpRequest({
-      agent: false,
-      socketPath: lease.running.socketPath,
-      method,
-      path: toRequestTarget(decodePath(path), decodeQuery(query)),
-      headers: toServerHeaders(method, headers, body.length).flat(),
-      setHost: false,
-    });
-    let isLate = false;
-    const timer = setTimeout(
-      () => {
-        isLate = true;
-        reject(timedOut(seconds));
-        guestRequest.destroy();
-      },
-      Math.min(seconds * 1000, MAX_DELAY_MS),
-    );
-    const fail = async (error: NodeJS.ErrnoException): Promise<void> => {
-      // The program is well; its connection was closed here.
-      if (isLate) return;
-      clearTimeout(timer);
-      if (error.code?.startsWith("HPE_") === true) return reject(invalidAnswer(error));
-      lease.retire();
-      reject(noAnswer(await whatBecameOf(lease)));
-    };
-    guestRequest.once("error", (error) => void fail(error));
-    guestRequest.once("response", (guestResponse) => {
-      const chunks: Buffer[] = [];
-      guestResponse.on("data", (chunk: Buffer) => chunks.push(chunk));
-      guestResponse.once("error", (error) => void fail(error));
-      guestResponse.once("end", () => {
-        clearTimeout(timer);
-        const { statusCode: status = 502, rawHeaders } = guestResponse;
-        resolve({ status, headers: toHeaderList(rawHeaders), body: Buffer.concat(chunks) });
-      });
-    });
-    guestRequest.end(body);
-  });
+  const limitMs = Math.min(seconds * 1000, MAX_DELAY_MS);
+  const outcome = await exchangeWithGuest(lease.running.connect, encodeRunRequest(request), limitMs);
+  // The program is well; its connection was closed here.
+  if (outcome.kind === "late") throw timedOut(seconds);
+  if (outcome.kind === "empty") {
+    lease.retire();
+    throw noAnswer(await whatBecameOf(lease));
+  }
+  const answer = readAnswer(outcome.bytes);
+  if ("traceback" in answer) throw guestFailed(answer.traceback);
+  return answer;
+}
+
+function readAnswer(bytes: Uint8Array): GuestAnswer {
+  try {
+    return parseAnswer(bytes);
+  } catch (error) {
+    if (error instanceof WrongAnswer) throw wrongAnswer(error);
+    throw error instanceof ProtocolError ? invalidAnswer(error) : error;
+  }
 }
 
 function sendWhole(response: ServerResponse, { status, headers, body }: ServerAnswer): void {

@@ -2,6 +2,7 @@
 import { type IncomingMessage, request as httpRequest } from "node:http";
 
 import { HOP_BY_HOP, withoutHeaders } from "../../src/guest/forward.ts";
+import type { RunningProgram } from "./backends/backend.ts";
 import { type Exchange, toHeaderList, whatBecameOf } from "./exchange.ts";
 import { identityHeaders } from "./network-rules.ts";
 import { invalidAnswer, noAnswer, sendRefusal, toErrorObject } from "./refusals.ts";
@@ -15,8 +16,13 @@ const DROPPED_FROM_ANSWER: ReadonlySet<string> = new Set([
   "aleph-program-code-ref",
 ]);
 
+/** An exchange with a program that can be reached without the guest protocol, which has no streams. */
+export interface StreamedExchange extends Exchange {
+  readonly http: NonNullable<RunningProgram["http"]>;
+}
+
 /** Resolves when the client's response has ended or its connection is gone; the guest's request is over by then. */
-export async function passThrough(exchange: Exchange): Promise<void> {
+export async function passThrough(exchange: StreamedExchange): Promise<void> {
   const { request, response } = exchange;
   if (response.destroyed) return;
   const sent = send(exchange, true);
@@ -31,9 +37,9 @@ interface Sent {
   abandon(): void;
 }
 
-function send(exchange: Exchange, mayRetry: boolean): Sent {
-  const { request, response, target, lease } = exchange;
-  const { agent, socketPath } = lease.running;
+function send(exchange: StreamedExchange, mayRetry: boolean): Sent {
+  const { request, response, target, http } = exchange;
+  const { agent, socketPath } = http;
   const hasBody = request.headers["content-length"] !== undefined || isChunked(request);
   let retry: Sent | undefined;
   const guestRequest = httpRequest({

@@ -1,7 +1,10 @@
+import { setMaxListeners } from "node:events";
+
 import { CodedError } from "../../src/domain/errors.ts";
 import type { ItemHash } from "../../src/domain/hash.ts";
 import type { Backend, RunningProgram } from "./backends/backend.ts";
-import { draining, noCapacity, Refusal, startFailed, unexpected } from "./refusals.ts";
+import { SetupFailed, SetupRefused } from "./guest-connection.ts";
+import { draining, noCapacity, Refusal, setupRefused, startFailed, unexpected } from "./refusals.ts";
 import { type CheckStrict, type Owners, type ResolvedProgram, resolveProgram } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
 
@@ -57,6 +60,8 @@ export class ProgramPool {
 
   constructor(options: ProgramPoolOptions) {
     this.#options = options;
+    // Every program that starts listens to it.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /** Resolves with a running program; requests for one program share its start. Errors: a `Refusal`. */
@@ -149,7 +154,7 @@ export class ProgramPool {
         seatOf().resolved = resolved;
         const beganAt = performance.now();
         const running = await backend.start(resolved.files, this.#closing.signal).catch((error: unknown) => {
-          throw this.#closing.signal.aborted ? draining() : startFailed(itemHash, error);
+          throw this.#closing.signal.aborted ? draining() : toRefusal(itemHash, error);
         });
         log("program started", { program: itemHash, ms: Math.round(performance.now() - beganAt) });
         return { resolved, running };
@@ -200,6 +205,12 @@ export class ProgramPool {
     }, this.#options.idleMs);
     seat.idleTimer.unref();
   }
+}
+
+/** In a CRN's words there are three ways not to start. */
+function toRefusal(itemHash: ItemHash, error: unknown): Refusal {
+  if (error instanceof SetupRefused) return setupRefused(itemHash, error);
+  return error instanceof SetupFailed ? unexpected(error) : startFailed(itemHash, error);
 }
 
 /** With the last lines of the program's log, where the error has them. */

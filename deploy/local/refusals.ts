@@ -105,6 +105,13 @@ export function startFailed(itemHash: ItemHash, cause: unknown): Refusal {
   return new Refusal(500, "program_failed", message, json(500, text), { cause });
 }
 
+/** The guest says itself that it cannot run the program; a CRN does not pass on why. */
+export function setupRefused(itemHash: ItemHash, cause: unknown): Refusal {
+  const message = `Program ${itemHash} did not start: ${messageOf(cause)}`;
+  const text = "500: Error during vm initialisation";
+  return new Refusal(500, "program_failed", message, json(500, text), { cause });
+}
+
 export function unexpected(cause: unknown): Refusal {
   return new Refusal(500, "program_failed", messageOf(cause), initialisationFailed(), { cause });
 }
@@ -134,10 +141,24 @@ export function noAnswer(how: string): Refusal {
   });
 }
 
+/** Over the protocol: not one msgpack object. From the server itself: not HTTP. */
 export function invalidAnswer(cause: unknown): Refusal {
   const message = `The program did not answer in HTTP: ${messageOf(cause)}`;
   const network = { status: 502, reason: "Invalid response from VM", body: "" };
   return new Refusal(502, "program_failed", message, network, { cause });
+}
+
+/** One msgpack object that is no answer. */
+export function wrongAnswer(cause: Error): Refusal {
+  const message = `The guest did not answer in the supervisor's protocol: ${cause.message}`;
+  const body = { error: cause.message, error_type: "<class 'ValueError'>" };
+  return new Refusal(500, "program_failed", message, { status: 500, body }, { cause });
+}
+
+/** The guest sent the protocol's error, which a CRN shows to the client. */
+export function guestFailed(traceback: string): Refusal {
+  const network = { status: 500, reason: "Error in VM execution", body: traceback };
+  return new Refusal(500, "program_failed", `The guest failed: ${traceback}`, network);
 }
 
 /** The OpenAI shape, which clients of the default mode read. */

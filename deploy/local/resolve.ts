@@ -72,6 +72,7 @@ export async function resolveProgram(
     codeRef: parseItemHash(content.code.ref),
     files: {
       itemHash,
+      runtime,
       code: { ...code, entrypoint: content.code.entrypoint, mount: CODE_MOUNT },
       volumes,
       variables: content.variables ?? {},

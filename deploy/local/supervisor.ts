@@ -79,7 +79,10 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     // Not tied to the client: a start goes on when it gives up, so that its next try finds a running program.
     const lease = await pool.acquire(itemHash);
     try {
-      await (asNetwork ? exchangeWhole : passThrough)({ request, response, target, lease });
+      const exchange = { request, response, target, lease };
+      const { http } = lease.running;
+      // The protocol knows whole answers only.
+      await (asNetwork || http === undefined ? exchangeWhole(exchange) : passThrough({ ...exchange, http }));
     } finally {
       stopGateway?.();
       lease.release();

@@ -28,7 +28,7 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
       owners,
       asNetwork,
       ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
-      backend: createProcessBackend({ dataDir, extract: extractSquashfs, isIntact: isExtracted }),
+      backend: createProcessBackend({ dataDir, extract: extractSquashfs, isIntact: isExtracted, asNetwork }),
       createCcn: async () => toNodePart(await createCcn({ dataDir, ...(asNetwork ? {} : { limits: GENEROUS }) })),
       checkStrict({ itemContent }) {
         const problems = strictProgramProblems(itemContent);

@@ -89,7 +89,13 @@ export async function startPrograms(t: TestContext, options: Partial<LocalNodeOp
     dataDir,
     port: 0,
     asNetwork: false,
-    backend: createProcessBackend({ dataDir, extract: extractByCopy, isIntact: alwaysIntact, graceMs: 500 }),
+    backend: createProcessBackend({
+      dataDir,
+      extract: extractByCopy,
+      isIntact: alwaysIntact,
+      asNetwork: options.asNetwork ?? false,
+      graceMs: 500,
+    }),
     createCcn: async () => ({
       store,
       listener: (request, response) => void response.end(`ccn ${request.url}`),

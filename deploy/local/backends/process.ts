@@ -1,10 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Agent } from "node:http";
-import { join, posix } from "node:path";
+import { createConnection } from "node:net";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 
 import { CodedError } from "../../../src/domain/errors.ts";
-import type { Backend, ProgramFiles, RunningProgram } from "./backend.ts";
+import { configureGuest, haltGuest, listenForReady, READY_MS, SetupFailed, SetupRefused } from "../guest-connection.ts";
+import { type Backend, deviceName, type ProgramFiles, type RunningProgram, toConfiguration } from "./backend.ts";
 import { type Extract, ExtractedVolumes, type IsIntact } from "./extracted-volumes.ts";
 import {
   connectionError,
@@ -12,7 +16,6 @@ import {
   type ProgramDirectory,
   removeAbandoned,
 } from "./program-directory.ts";
-import { programEnvironment } from "./program-environment.ts";
 import { ProgramLog } from "./program-log.ts";
 
 export interface ProcessBackendOptions {
@@ -20,48 +23,62 @@ export interface ProcessBackendOptions {
   readonly dataDir: string;
   readonly extract: Extract;
   readonly isIntact: IsIntact;
-  /** Time to accept connections, as long as a CRN gives. */
+  /**
+   * True: as in a VM of the network, where a start is over before the server's, and a server that ends is started
+   * again. False: a start waits for the server, and a program ends with it, which tells a person at once what is wrong.
+   */
+  readonly asNetwork: boolean;
+  /** For the ready message, and by default for the server to accept connections. */
   readonly readyMs?: number;
-  /** From SIGTERM to SIGKILL. */
+  /** From the request to end to SIGKILL. */
   readonly graceMs?: number;
 }
 
-const READY_MS = 20_000;
-const GRACE_MS = 3000;
+const GRACE_MS = 5000;
 // Less than the 5 s after which Node's server closes an idle connection, so that this end closes first.
 const IDLE_CONNECTION_MS = 3000;
-const FIRST_POLL_MS = 5;
-const LAST_POLL_MS = 100;
+const FIRST_POLL_MS = 2;
+const LAST_POLL_MS = 25;
+// Of that time: the guest ends after its server.
+const SERVER_SHARE = 0.6;
+const GROUP_END_MS = 500;
 const LOG_LINES_IN_ERROR = 20;
 
-/** Runs programs as child processes of this one: the code volume's server, its volumes behind links. */
+/** The guest init of this build: what a VM has in its runtime image. */
+const GUEST_INIT = fileURLToPath(new URL("../../../src/guest/init.js", import.meta.url));
+
+/** Runs the guest init as a child process of this one, its volumes behind links; it runs the code volume's server. */
 export function createProcessBackend(options: ProcessBackendOptions): Backend {
-  const { dataDir, extract, isIntact, readyMs = READY_MS, graceMs = GRACE_MS } = options;
+  const { dataDir, extract, isIntact, asNetwork, readyMs = READY_MS, graceMs = GRACE_MS } = options;
   const volumes = new ExtractedVolumes(join(dataDir, "volumes"), extract, isIntact);
   // Housekeeping: no start waits for it, and none fails by it.
   removeAbandoned().catch(() => {});
 
   async function start(program: ProgramFiles, signal: AbortSignal): Promise<RunningProgram> {
-    const entrypoint = checkEntrypoint(program.code.entrypoint);
-    const code = await volumes.directoryOf(program.code, signal);
-    const mounts = [{ mount: program.code.mount, directory: code }];
-    for (const volume of program.volumes) {
-      mounts.push({ mount: volume.mount, directory: await volumes.directoryOf(volume, signal) });
+    const mounts = [];
+    for (const [at, image] of [program.code, ...program.volumes].entries()) {
+      const directory = await volumes.directoryOf(image, signal);
+      mounts.push({ mount: image.mount, directory, device: deviceName(at), imagePath: image.path });
     }
     signal.throwIfAborted();
 
     const directory = await createProgramDirectory(mounts);
     const log = new ProgramLog(join(dataDir, "logs", `${program.itemHash}.log`));
-    const child = spawnProgram(program, join(code, entrypoint), directory);
-    const running = superviseChild(child, directory, log, graceMs);
+    const listener = await listenForReady(directory.hostSocket);
+    const child = spawnGuest(program, directory, { asNetwork, stopMs: Math.ceil(graceMs * SERVER_SHARE) });
+    const running = superviseChild(child, directory, log, { graceMs, asNetwork });
     try {
-      await waitUntilReady(running, readyMs, signal);
+      await within(readyMs, listener.ready, running, "did not say that it is ready", signal);
+      await Promise.race([configureGuest(running.connect, toConfiguration(program), signal), failWhenOver(running)]);
+      if (!asNetwork) await waitForServer(directory.serverSocket, running, readyMs, signal);
     } catch (error) {
       await running.stop();
-      if (signal.aborted) throw error;
+      if (signal.aborted || error instanceof SetupRefused || error instanceof SetupFailed) throw error;
       const lines = log.lastLines(LOG_LINES_IN_ERROR);
       const reason = error instanceof Error ? error.message : String(error);
       throw new CodedError("program_failed", lines === "" ? reason : `${reason}. Its last lines:\n${lines}`);
+    } finally {
+      await listener.close();
     }
     return running;
   }
@@ -69,10 +86,28 @@ export function createProcessBackend(options: ProcessBackendOptions): Backend {
   return { name: "process", start };
 }
 
-function spawnProgram(program: ProgramFiles, script: string, { root, socketPath }: ProgramDirectory): ChildProcess {
-  return spawn(process.execPath, [script], {
-    cwd: root,
-    env: programEnvironment(program, { socketPath, rootDirectory: root }),
+/** Nothing of this process's environment but PATH, so none of its secrets. */
+function spawnGuest(
+  { resources }: ProgramFiles,
+  directory: ProgramDirectory,
+  { asNetwork, stopMs }: { readonly asNetwork: boolean; readonly stopMs: number },
+): ChildProcess {
+  return spawn(process.execPath, [GUEST_INIT], {
+    cwd: directory.root,
+    env: {
+      PATH: process.env["PATH"] ?? "/usr/bin:/bin",
+      NODE_ENV: "production",
+      PINFERENCE_GUEST_SOCKET: directory.guestSocket,
+      PINFERENCE_HOST_SOCKET: directory.hostSocket,
+      PINFERENCE_GUEST_DEVICES: directory.devices,
+      PINFERENCE_GUEST_ROOT: directory.root,
+      PINFERENCE_GUEST_MOUNTED: "1",
+      PINFERENCE_GUEST_STOP_MS: String(stopMs),
+      PINFERENCE_GUEST_ENDS_WITH_SERVER: asNetwork ? "0" : "1",
+      PINFERENCE_THREADS: String(Math.min(resources.vcpus, availableParallelism())),
+      PINFERENCE_MEMORY_MIB: String(resources.memoryMiB),
+      PINFERENCE_EXIT_WITH_PARENT: "1",
+    },
     // A group of its own: Ctrl-C in the terminal reaches this process alone, which then ends its programs in order.
     detached: true,
     // Standard input stays open, with nothing in it, for as long as this process lives.
@@ -84,9 +119,10 @@ function superviseChild(
   child: ChildProcess,
   directory: ProgramDirectory,
   log: ProgramLog,
-  graceMs: number,
+  { graceMs, asNetwork }: { readonly graceMs: number; readonly asNetwork: boolean },
 ): RunningProgram {
   const agent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
+  const connect = () => createConnection(directory.guestSocket);
   child.stdin?.on("error", () => {});
   child.stdout?.on("data", (chunk: Buffer) => log.write(chunk));
   child.stderr?.on("data", (chunk: Buffer) => log.write(chunk));
@@ -101,7 +137,7 @@ function superviseChild(
   // What it started itself ends with it: nobody else would end it.
   async function cleanUp(): Promise<void> {
     await ended;
-    signalGroup(child, "SIGKILL");
+    await endGroup(child);
     isOver = true;
     agent.destroy();
     await drained(child);
@@ -113,12 +149,14 @@ function superviseChild(
   async function stop(): Promise<void> {
     // Its process id may already belong to somebody else.
     if (isOver) return cleaned;
-    signalGroup(child, "SIGTERM");
     const timer = setTimeout(() => signalGroup(child, "SIGKILL"), graceMs);
+    // A guest that cannot be reached any more, or not yet.
+    if (!(await haltGuest(connect, graceMs))) signalGroup(child, "SIGTERM");
     await cleaned;
     clearTimeout(timer);
   }
-  return { agent, socketPath: directory.socketPath, exited: ended, stop };
+  const http = asNetwork ? undefined : { agent, socketPath: directory.serverSocket };
+  return { connect, http, exited: ended, stop };
 }
 
 /** The output can arrive after the end; a grandchild that holds the pipe must not hold us. */
@@ -136,37 +174,73 @@ async function drained(child: ChildProcess): Promise<void> {
   child.stderr?.destroy();
 }
 
-function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
+/** Kills what is left of it, and waits a while: these are not our children, so nobody tells when they are gone. */
+async function endGroup(child: ChildProcess): Promise<void> {
+  const giveUpAt = performance.now() + GROUP_END_MS;
+  while (signalGroup(child, "SIGKILL") && performance.now() < giveUpAt) await delay(2);
+}
+
+/** False when nobody is left to get it. */
+function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): boolean {
+  if (pid === undefined) return false;
   try {
-    process.kill(-pid, signal);
+    return process.kill(-pid, signal);
   } catch (error) {
     // Gone, or on macOS: gone but not yet collected.
     if (!["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    return false;
   }
 }
 
-/** Resolves when the socket takes a connection. Errors: says why it will not. */
-async function waitUntilReady(program: RunningProgram, readyMs: number, signal: AbortSignal): Promise<void> {
-  const giveUpAt = performance.now() + readyMs;
-  let exit: string | undefined;
-  void program.exited.then((how) => (exit = how));
-  for (
-    let pause = FIRST_POLL_MS;
-    (await connectionError(program.socketPath)) !== undefined;
-    pause = Math.min(pause * 1.5, LAST_POLL_MS)
-  ) {
-    if (exit !== undefined) throw new Error(`it ${exit} before it accepted connections`);
-    if (performance.now() > giveUpAt) throw new Error(`it accepted no connection within ${readyMs / 1000} s`);
-    await delay(pause, undefined, { signal });
+/** Resolves when the server takes connections. Errors: says why it does not. */
+async function waitForServer(
+  socketPath: string,
+  running: RunningProgram,
+  limitMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const over = new AbortController();
+  try {
+    await within(limitMs, pollServer(socketPath, over.signal), running, "accepted no connection", signal);
+  } finally {
+    over.abort();
   }
 }
 
-/** Errors: `program_failed` when it would leave the code volume. */
-function checkEntrypoint(entrypoint: string): string {
-  const normal = posix.normalize(entrypoint);
-  if (entrypoint === "" || posix.isAbsolute(normal) || normal.split("/").includes("..") || normal.includes("\0")) {
-    throw new CodedError("program_failed", `"${entrypoint}" is not a path inside the code volume`);
+async function pollServer(socketPath: string, over: AbortSignal): Promise<void> {
+  for (let pause = FIRST_POLL_MS; !over.aborted; pause = Math.min(pause * 1.5, LAST_POLL_MS)) {
+    if ((await connectionError(socketPath)) === undefined) return;
+    await delay(pause);
   }
-  return normal;
+}
+
+/** Errors: when the time, or the program, or the wish for it is over first. */
+async function within(
+  limitMs: number,
+  done: Promise<void>,
+  running: RunningProgram,
+  failure: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const over = new AbortController();
+  const stop = (): void => over.abort();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  const late = delay(limitMs, undefined, { signal: over.signal }).then(
+    () => {
+      throw new Error(`it ${failure} within ${limitMs / 1000} s`);
+    },
+    () => signal.throwIfAborted(),
+  );
+  late.catch(() => undefined);
+  try {
+    await Promise.race([done, late, failWhenOver(running)]);
+  } finally {
+    stop();
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+async function failWhenOver({ exited }: RunningProgram): Promise<never> {
+  throw new Error(`it ${await exited} before it accepted connections`);
 }

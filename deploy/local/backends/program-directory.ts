@@ -5,22 +5,31 @@ import { dirname, join, posix } from "node:path";
 
 import { CodedError } from "../../../src/domain/errors.ts";
 
-/** What stands at a mount point of the guest. */
+/** What stands at a mount point of the guest, and the image that it comes from. */
 export interface Mounted {
   readonly mount: string;
   readonly directory: string;
+  /** As in the guest's configuration. */
+  readonly device: string;
+  readonly imagePath: string;
 }
 
-/** A directory of one running program, open to this user alone: its root and its socket. */
+/** A directory of one running program, open to this user alone: what its guest calls root and /dev, and its sockets. */
 export interface ProgramDirectory {
   readonly root: string;
-  readonly socketPath: string;
+  readonly devices: string;
+  /** Where the guest listens, where it finds its host, and where its server speaks HTTP. */
+  readonly guestSocket: string;
+  readonly hostSocket: string;
+  readonly serverSocket: string;
   remove(): Promise<void>;
 }
 
 // sun_path holds 104 bytes on macOS and 108 on Linux, the final zero included.
 const MAX_SOCKET_PATH_BYTES = 103;
 const PREFIX = "pinference-run-";
+/** Below the root; the guest init makes it. */
+const SERVER_SOCKET = "root/run/pinference/server.sock";
 // Far more than a start takes.
 const ABANDONED_AFTER_MS = 600_000;
 
@@ -30,17 +39,27 @@ export async function createProgramDirectory(mounts: readonly Mounted[]): Promis
   const directory = await mkdtemp(join(parentDirectory(), PREFIX));
   const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
   const root = join(directory, "root");
+  const devices = join(directory, "dev");
   try {
-    for (const { mount, directory: target } of mounts) {
+    await mkdir(devices);
+    for (const { mount, directory: target, device, imagePath } of mounts) {
       const link = join(root, mount);
       await mkdir(dirname(link), { recursive: true });
       await symlink(target, link);
+      await symlink(imagePath, join(devices, device));
     }
   } catch (error) {
     await remove();
     throw error;
   }
-  return { root, socketPath: join(directory, "s"), remove };
+  return {
+    root,
+    devices,
+    guestSocket: join(directory, "s"),
+    hostSocket: join(directory, "h"),
+    serverSocket: join(directory, SERVER_SOCKET),
+    remove,
+  };
 }
 
 /** Removes what nodes that were killed have left. A program that has not answered yet is told by its age. */
@@ -73,7 +92,7 @@ export async function connectionError(socketPath: string): Promise<string | unde
 }
 
 function parentDirectory(): string {
-  const longest = join(tmpdir(), `${PREFIX}XXXXXX`, "s");
+  const longest = join(tmpdir(), `${PREFIX}XXXXXX`, SERVER_SOCKET);
   return Buffer.byteLength(longest) <= MAX_SOCKET_PATH_BYTES ? tmpdir() : "/tmp";
 }
 

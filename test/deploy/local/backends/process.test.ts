@@ -32,6 +32,7 @@ test("nothing of the node's environment but PATH reaches a program, and its vari
     PINFERENCE_SOCKET: "/evil.sock",
     PINFERENCE_ROOT: "/evil",
     PINFERENCE_THREADS: "64",
+    PINFERENCE_MEMORY_MIB: "64",
     PINFERENCE_EXIT_WITH_PARENT: "0",
     "lower-case": "x",
   };
@@ -46,6 +47,7 @@ test("nothing of the node's environment but PATH reaches a program, and its vari
     NODE_ENV: "production",
     UV_THREADPOOL_SIZE: "1",
     PINFERENCE_THREADS: String(availableParallelism()),
+    PINFERENCE_MEMORY_MIB: "1024",
     PINFERENCE_EXIT_WITH_PARENT: "1",
     PINFERENCE_MODEL: "qwen3",
     TZ: "UTC",
@@ -63,6 +65,7 @@ test("a volume is extracted once, and a program's directory goes with it", async
     dataDir,
     graceMs: 500,
     isIntact: alwaysIntact,
+    asNetwork: false,
     extract: async (...image) => {
       extractions += 1;
       await extractByCopy(...image);
@@ -88,6 +91,7 @@ test("a program that is never ready is given up, ended, and told by name", async
     dataDir,
     extract: extractByCopy,
     isIntact: alwaysIntact,
+    asNetwork: false,
     readyMs: 300,
     graceMs: 200,
   });
