@@ -15,7 +15,12 @@ export interface GeneratedFile {
 const root = new URL("../../", import.meta.url);
 const START = "<!-- request fields: written by `npm run regenerate` -->";
 const END = "<!-- end of request fields -->";
-const COLUMNS = { ChatRequest: "chat", CompletionRequest: "completions", NativeRequest: "native" } as const;
+const COLUMNS = {
+  ChatRequest: "chat",
+  CompletionRequest: "completions",
+  NativeRequest: "native",
+  ResponseRequest: "responses",
+} as const;
 
 export async function generatedFiles(): Promise<GeneratedFile[]> {
   const readme = read("README.md");

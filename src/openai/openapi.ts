@@ -4,6 +4,7 @@ import { COMPLETION_FIELDS } from "./completion-request.ts";
 import { schemaOf } from "./body.ts";
 import { CHAT_FIELDS, type Field } from "./fields.ts";
 import { NATIVE_FIELDS } from "./native-request.ts";
+import { RESPONSE_FIELDS } from "./responses/request.ts";
 import { DETOKENIZE_FIELDS, TOKENIZE_FIELDS } from "./token-requests.ts";
 
 /** Of the API; as in package.json. */
@@ -26,6 +27,7 @@ interface Route {
   readonly aliases?: readonly string[];
   readonly get?: Operation;
   readonly post?: Operation;
+  readonly delete?: Operation;
 }
 
 /** The tables that validate request bodies, by the name that the document gives them. */
@@ -33,6 +35,7 @@ export const BODIES: Readonly<Record<string, Fields>> = {
   ChatRequest: CHAT_FIELDS,
   CompletionRequest: COMPLETION_FIELDS,
   NativeRequest: NATIVE_FIELDS,
+  ResponseRequest: RESPONSE_FIELDS,
   TokenizeRequest: TOKENIZE_FIELDS,
   DetokenizeRequest: DETOKENIZE_FIELDS,
 };
@@ -40,6 +43,9 @@ export const BODIES: Readonly<Record<string, Fields>> = {
 const GENERATED = ["application/json", "text/event-stream"];
 const modelId = { name: "id", in: "path", required: true, schema: { type: "string" } };
 const failOnNoSlot = { name: "fail_on_no_slot", in: "query", schema: { const: "1" } };
+
+const responseId = { name: "id", in: "path", required: true, schema: { type: "string" } };
+const query = (name: string, schema: object) => ({ name, in: "query", schema });
 
 const ROUTES: Readonly<Record<string, Route>> = {
   "/v1/chat/completions": {
@@ -54,6 +60,52 @@ const ROUTES: Readonly<Record<string, Route>> = {
   "/completion": {
     aliases: ["/completions"],
     post: { summary: "Continue a text, as llama.cpp's server does", body: "NativeRequest", answers: GENERATED },
+  },
+  "/v1/responses": {
+    aliases: ["/responses"],
+    post: {
+      summary: "Answer a text or items: whole, as a stream, or in the background",
+      body: "ResponseRequest",
+      answers: GENERATED,
+    },
+  },
+  "/v1/responses/input_tokens": {
+    post: { summary: "Count the tokens of a response's input, without an answer", body: "ResponseRequest" },
+  },
+  "/v1/responses/{id}": {
+    get: {
+      summary: "A stored response as it is now, or its events",
+      answers: GENERATED,
+      parameters: [
+        responseId,
+        query("stream", { enum: ["true", "false"] }),
+        query("starting_after", { type: "integer", minimum: -1, default: -1 }),
+      ],
+    },
+    delete: { summary: "Forget a response; one that runs is cancelled first", parameters: [responseId] },
+  },
+  "/v1/responses/{id}/cancel": { post: { summary: "Stop a background response", parameters: [responseId] } },
+  "/v1/responses/{id}/input_items": {
+    get: {
+      summary: "What a response answered",
+      parameters: [
+        responseId,
+        query("limit", { type: "integer", minimum: 1, maximum: 100, default: 20 }),
+        query("order", { enum: ["asc", "desc"], default: "desc" }),
+        query("after", { type: "string" }),
+      ],
+    },
+  },
+  "/v1/responses/{id}/events": {
+    get: {
+      summary: "The events of a response as JSON, for hosts that hold streams back",
+      parameters: [
+        responseId,
+        query("starting_after", { type: "integer", minimum: -1, default: -1 }),
+        query("limit", { type: "integer", minimum: 1 }),
+        query("wait", { type: "number", minimum: 0, maximum: 25, default: 0 }),
+      ],
+    },
   },
   "/v1/models": { aliases: ["/models"], get: { summary: "The served model, as a list" } },
   "/v1/models/{id}": { aliases: ["/models/{id}"], get: { summary: "The served model", parameters: [modelId] } },
@@ -118,11 +170,12 @@ const ERROR = {
   },
 };
 
-function toPathItem({ aliases, get, post }: Route): Record<string, unknown> {
+function toPathItem({ aliases, get, post, delete: remove }: Route): Record<string, unknown> {
   return {
     ...(aliases !== undefined && { description: `Also at ${aliases.join(" and ")}.`, "x-aliases": aliases }),
     ...(get !== undefined && { get: toOperation(get) }),
     ...(post !== undefined && { post: toOperation(post) }),
+    ...(remove !== undefined && { delete: toOperation(remove) }),
   };
 }
 

@@ -14,6 +14,7 @@ import { onlyMethods, paths, unknownPath } from "./middleware/paths.ts";
 import { requestId } from "./middleware/request-id.ts";
 import { ServerMetrics } from "./metrics/server-metrics.ts";
 import { waitUntilReady } from "./readiness.ts";
+import { ResponseStore } from "./responses/store.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { applyTemplate, inputTokens } from "./routes/chat-questions.ts";
@@ -21,6 +22,15 @@ import { health } from "./routes/health.ts";
 import { model, models } from "./routes/models.ts";
 import { nativeCompletion } from "./routes/native-completion.ts";
 import { openApi } from "./routes/openapi.ts";
+import {
+  cancelResponse,
+  createResponse,
+  deleteResponse,
+  getResponse,
+  responseEvents,
+  responseInputItems,
+  responseInputTokens,
+} from "./routes/responses.ts";
 import { root } from "./routes/root.ts";
 import { changeProps, loraAdapters, metricsPage, props, slots } from "./routes/status.ts";
 import { detokenize, tokenize } from "./routes/tokens.ts";
@@ -80,13 +90,29 @@ export function createApp(options: AppOptions): Express {
   }
   serve(app, ["/completion", "/completions"], { POST: [jsonBody(bodyLimitBytes), nativeCompletion(options)] });
   serve(app, ["/v1/completions"], { POST: [jsonBody(bodyLimitBytes), completions(options)] });
+  serveResponses(app, options, ready);
 
   app.use(unknownPath);
   app.use(errors(log));
   return app;
 }
 
-type Method = "GET" | "POST";
+function serveResponses(app: Express, options: AppOptions, ready: RequestHandler): void {
+  const body = jsonBody(options.bodyLimitBytes);
+  const settings = { ...options, responses: new ResponseStore() };
+  const one = "/v1/responses/:id";
+  serve(app, ["/v1/responses", "/responses"], { POST: [body, createResponse(settings)] });
+  serve(app, ["/v1/responses/input_tokens"], { POST: [body, ready, responseInputTokens(settings)] });
+  serve(app, [`${one}/cancel`], { POST: [cancelResponse(settings) as RequestHandler] });
+  serve(app, [`${one}/input_items`], { GET: [responseInputItems(settings) as RequestHandler] });
+  serve(app, [`${one}/events`], { GET: [responseEvents(settings) as RequestHandler] });
+  serve(app, [one], {
+    GET: [getResponse(settings) as RequestHandler],
+    DELETE: [deleteResponse(settings) as RequestHandler],
+  });
+}
+
+type Method = "GET" | "POST" | "DELETE";
 
 /** One resource under all its paths. Methods that are not given are refused with the list of those that are. */
 function serve(app: Express, aliases: string[], handlers: Partial<Record<Method, RequestHandler[]>>): void {
@@ -96,6 +122,7 @@ function serve(app: Express, aliases: string[], handlers: Partial<Record<Method,
   };
   if (handlers.GET) app.get(aliases, note, ...handlers.GET);
   if (handlers.POST) app.post(aliases, note, ...handlers.POST);
+  if (handlers.DELETE) app.delete(aliases, note, ...handlers.DELETE);
   const methods = Object.keys(handlers).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
   app.all(aliases, note, onlyMethods(...methods));
 }

@@ -47,7 +47,8 @@ export interface AnswerForm<Step> {
   readonly lastEvent: string;
 }
 
-const SLOW_CLIENT = { maxWaiting: 4 * 1024 * 1024, stallMs: 120_000 };
+/** When a client that reads slowly is given up. */
+export const SLOW_CLIENT = { maxWaiting: 4 * 1024 * 1024, stallMs: 120_000 };
 
 /** The handler of a generating route. A refusal thrown here is answered by middleware/errors.ts. */
 export function generation<Request extends RequestSettings, Accepted extends Started>(
