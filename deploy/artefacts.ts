@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { parseFileHash, parseItemHash, parseSha256, type ItemHash } from "../src/domain/hash.ts";
-import type { PinnedImage } from "../src/domain/volume.ts";
+import type { BuiltImage, PinnedImage } from "../src/domain/volume.ts";
 import { writeFileAtomically } from "./files/write-file-atomically.ts";
 
 /** Increase when the meaning of keys or entries changes; older files are then rebuilt. */
@@ -13,11 +13,18 @@ const VERSION = 1;
 export interface ArtefactIndex {
   image(key: string): PinnedImage | undefined;
   recordImage(key: string, image: PinnedImage): Promise<void>;
+  /** What an image was found to be when it was built, wherever it went then. */
+  built(key: string): BuiltFacts | undefined;
+  recordBuilt(key: string, facts: BuiltFacts): Promise<void>;
   program(key: string): ItemHash | undefined;
   recordProgram(key: string, itemHash: ItemHash): Promise<void>;
 }
 
+/** The bytes themselves are not kept. */
+export type BuiltFacts = Pick<BuiltImage, "sha256" | "bytes" | "cid">;
+
 interface Content {
+  readonly built: Map<string, BuiltFacts>;
   readonly images: Map<string, PinnedImage>;
   readonly programs: Map<string, ItemHash>;
 }
@@ -38,6 +45,11 @@ export async function openArtefactIndex(
       content.images.set(key, image);
       await writeContent(path, content);
     },
+    built: (key) => content.built.get(key),
+    async recordBuilt(key, { sha256, bytes, cid }) {
+      content.built.set(key, { sha256, bytes, cid });
+      await writeContent(path, content);
+    },
     program: (key) => content.programs.get(key),
     async recordProgram(key, itemHash) {
       content.programs.set(key, itemHash);
@@ -52,14 +64,15 @@ async function readContent(path: string, onDamage: (message: string) => void): P
   } catch (error) {
     const isNew = (error as NodeJS.ErrnoException).code === "ENOENT";
     if (!isNew) onDamage(`${path} cannot be read and is made anew: ${(error as Error).message}`);
-    return { images: new Map(), programs: new Map() };
+    return { built: new Map(), images: new Map(), programs: new Map() };
   }
 }
 
 function parseContent(text: string): Content {
-  const root = JSON.parse(text) as { version?: unknown; images?: unknown; programs?: unknown };
+  const root = JSON.parse(text) as { version?: unknown; built?: unknown; images?: unknown; programs?: unknown };
   if (root.version !== VERSION) throw new Error(`version ${String(root.version)} instead of ${VERSION}`);
   return {
+    built: new Map(entriesOf(root.built ?? {}).map(([key, value]) => [key, parseBuilt(value)])),
     images: new Map(entriesOf(root.images).map(([key, value]) => [key, parseImage(value)])),
     programs: new Map(entriesOf(root.programs).map(([key, value]) => [key, parseItemHash(String(value))])),
   };
@@ -81,8 +94,19 @@ function parseImage(value: unknown): PinnedImage {
   };
 }
 
-async function writeContent(path: string, { images, programs }: Content): Promise<void> {
-  const root = { version: VERSION, images: Object.fromEntries(images), programs: Object.fromEntries(programs) };
+function parseBuilt(value: unknown): BuiltFacts {
+  const { sha256, bytes, cid } = value as Record<string, unknown>;
+  if (!Number.isSafeInteger(bytes)) throw new Error("an image without its size");
+  return { sha256: parseSha256(String(sha256)), bytes: bytes as number, cid: parseFileHash(String(cid)) };
+}
+
+async function writeContent(path: string, { built, images, programs }: Content): Promise<void> {
+  const root = {
+    version: VERSION,
+    built: Object.fromEntries(built),
+    images: Object.fromEntries(images),
+    programs: Object.fromEntries(programs),
+  };
   await writeFileAtomically(path, `${JSON.stringify(root, undefined, 2)}\n`);
 }
 

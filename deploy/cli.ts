@@ -4,8 +4,11 @@ import { readFileSync } from "node:fs";
 import dotenv from "dotenv";
 
 import { runCommandLine } from "./commands/command-line.ts";
+import { deploy } from "./commands/deploy.ts";
 import { modelList } from "./commands/model-list.ts";
 import { humanOutput, jsonOutput, type Output } from "./commands/output.ts";
+import { node } from "./commands/node.ts";
+import { plan } from "./commands/plan.ts";
 import { progressModeFor } from "./commands/progress-bar.ts";
 import { createProgressLine } from "./commands/progress-line.ts";
 import { up } from "./commands/up.ts";
@@ -29,7 +32,7 @@ endOnSignals(ending);
 endOnBugs(ending);
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: [up, modelList],
+  commands: [up, plan, deploy, modelList, node],
   version,
   context: { env, signal: ending.signal, parts: createParts(packageRoot, env) },
   print: (text) => void process.stdout.write(text),

@@ -1,7 +1,10 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { Parts } from "./commands/parts.ts";
+import { askYesOrNo } from "./ask.ts";
 import { openBrowser } from "./open-browser.ts";
+import { openOutbox } from "./outbox.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -14,6 +17,7 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
   const images = () => import("./parts/images.ts");
   const models = () => import("./parts/models.ts");
   return {
+    lockfilePath: join(packageRoot, "deploy", "pins.json"),
     async loadKey(dataDir) {
       const { loadOrCreateKey } = await import("./network/key.ts");
       return loadOrCreateKey({ dataDir, env });
@@ -22,16 +26,19 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
       const { startNode } = await import("./parts/node.ts");
       return startNode(request, signal);
     },
-    async connect(apiServer, { privateKey }) {
+    async connect(apiServer, { privateKey }, { directory, owner }) {
       const { createAlephNetwork } = await import("./network/aleph.ts");
-      return createAlephNetwork({ apiServer, privateKey });
+      return createAlephNetwork({ apiServer, privateKey, owner, outbox: await openOutbox(directory) });
     },
-    catalogue: async () => (await models()).listCatalogue(),
+    catalogue: async () => (await models()).listCatalogue(env),
+    describeModel: async (reference, request, out, signal) =>
+      (await models()).describeModel(reference, { ...request, env, out, signal }),
     findModel: async (reference, request, out, signal) =>
       (await models()).findModel(reference, { ...request, env, out, signal }),
     runtime: async () => (await images()).runtimeRecipe(),
     codeVolume: async () => (await images()).codeVolumeRecipe(packageRoot),
-    modelVolume: async (model) => (await images()).modelVolumeRecipe(model),
+    modelVolumes: async (model, mostBytes) => (await images()).modelVolumeRecipes(model, mostBytes),
+    confirm: askYesOrNo,
     openBrowser,
   };
 }

@@ -41,8 +41,8 @@ export interface CatalogueEntry {
   readonly quantization: string;
   /** The least a program needs: one slot of at most 4096 tokens, by the formula of resources.ts. */
   readonly memoryMiB: number;
-  /** Why it cannot be published yet; undefined where it can. */
-  readonly notPublishable: string | undefined;
+  /** Whether `pinference deploy` without a model's name publishes it. */
+  readonly publish: boolean;
   readonly note: string;
 }
 
@@ -86,7 +86,7 @@ const modelsFile = z.strictObject({
         parameters: z.int().positive().optional(),
         quantization: z.string().min(1),
         memoryMiB: z.int().positive().multipleOf(256),
-        notPublishable: z.string().min(1).optional(),
+        publish: z.boolean().optional(),
         note: z.string().min(1),
       }),
     )
@@ -125,7 +125,7 @@ export function parseCatalogue(content: unknown, directory: string): Catalogue {
           : { kind: "shipped", path: join(directory, source.file) },
       sha256: entry.sha256 === undefined ? undefined : parseSha256(entry.sha256),
       parameters: entry.parameters,
-      notPublishable: entry.notPublishable,
+      publish: entry.publish ?? false,
     };
   });
   const byName = indexByName(entries);

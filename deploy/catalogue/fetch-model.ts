@@ -67,7 +67,7 @@ const fetchedRecord = z.object({
  */
 export async function fetchModel(source: HubSource, options: FetchOptions): Promise<FetchedModel> {
   const hub = hubFrom(options.environment);
-  const path = join(options.modelsDirectory, source.owner, source.repository, ...source.file.split("/"));
+  const path = pathOf(source, options.modelsDirectory);
   const signal = options.signal ?? new AbortController().signal;
   try {
     const present = await findFetched(path, source, options);
@@ -83,6 +83,21 @@ export async function fetchModel(source: HubSource, options: FetchOptions): Prom
   } catch (error) {
     throw inWords(error, path, signal);
   }
+}
+
+/** Whether the whole file is here already, as far as can be told without reading it. */
+export async function isFetched(
+  source: HubSource,
+  options: { readonly directory: string; readonly sha256: Sha256 | undefined },
+): Promise<boolean> {
+  const path = pathOf(source, options.directory);
+  const record = await readRecord(path);
+  if (record === undefined || (await stat(path).catch(() => undefined))?.size !== record.bytes) return false;
+  return options.sha256 === undefined ? record.revision === source.revision : record.sha256 === options.sha256;
+}
+
+function pathOf(source: HubSource, modelsDirectory: string): string {
+  return join(modelsDirectory, source.owner, source.repository, ...source.file.split("/"));
 }
 
 async function findFetched(path: string, source: HubSource, options: FetchOptions): Promise<FetchedModel | undefined> {

@@ -19,8 +19,7 @@ export async function runCommandLine(args: readonly string[], line: CommandLine)
   // Known before the arguments are read, so that their errors come in the right form too.
   const out = line.createOutput(args.includes("--json"));
   try {
-    await runCommand(args, line, out);
-    return 0;
+    return (await runCommand(args, line, out)) ?? 0;
   } catch (error) {
     // Once things are being ended, every failure is a consequence of that.
     const { signal, env } = line.context;
@@ -28,7 +27,7 @@ export async function runCommandLine(args: readonly string[], line: CommandLine)
   }
 }
 
-async function runCommand(args: readonly string[], line: CommandLine, out: Output): Promise<void> {
+async function runCommand(args: readonly string[], line: CommandLine, out: Output): Promise<number | void> {
   const [first] = args;
   if (first === "--version" || first === "-v") return line.print(`${line.version}\n`);
   if (first === undefined || first === "--help" || first === "-h" || first === "help") {
@@ -38,7 +37,7 @@ async function runCommand(args: readonly string[], line: CommandLine, out: Outpu
   if (rest.includes("-h")) return line.print(helpFor(command));
   const { values, positionals } = parseArguments(command, rest);
   if (values["help"] === true) return line.print(helpFor(command));
-  await command.run(values, positionals, { ...line.context, out });
+  return command.run(values, positionals, { ...line.context, out });
 }
 
 /** A name may have two words. Errors: `usage` with the nearest name. */

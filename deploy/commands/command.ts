@@ -44,7 +44,8 @@ export interface Command<Options extends OptionTable = OptionTable> {
   readonly positionals?: { readonly name: string; readonly help: string };
   readonly options: Options;
   readonly examples?: readonly string[];
-  run(values: ValuesOf<Options>, positionals: readonly string[], context: CommandContext): Promise<void>;
+  /** Resolves to the exit code, where it is not 0. */
+  run(values: ValuesOf<Options>, positionals: readonly string[], context: CommandContext): Promise<number | void>;
 }
 
 /** Ties the handler's types to the option table; what it returns has forgotten them and fits in one list. */

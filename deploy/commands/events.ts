@@ -64,6 +64,77 @@ export interface CatalogueEvent {
   readonly source: string;
 }
 
+/** Of one image that a program needs. */
+export interface PlannedImageLine {
+  readonly stage: string;
+  readonly action: "keep" | "upload";
+  readonly bytes: number;
+  readonly why: string;
+}
+
+export interface PlannedModelLine {
+  readonly model: string;
+  readonly action: "keep" | "publish";
+  readonly why: string;
+  /** Of the program that is published already. */
+  readonly itemHash?: ItemHash;
+  readonly images: readonly PlannedImageLine[];
+  /** Earlier programs that still cost; `forget --previous` ends them. */
+  readonly previous: readonly ItemHash[];
+  /** Of the program and its volumes, without the files themselves. */
+  readonly creditsPerHour: number;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+}
+
+/** 1,000,000 credits are one dollar. */
+export interface Cost {
+  readonly creditsPerHour: number;
+  readonly creditsPerDay: number;
+  readonly creditsPerMonth: number;
+  readonly dollarsPerHour: number;
+  readonly dollarsPerDay: number;
+  readonly dollarsPerMonth: number;
+}
+
+/** What `deploy` would do. */
+export interface PlanEvent {
+  readonly event: "plan";
+  readonly apiServer: string;
+  readonly owner: string;
+  /** Whether anything would be uploaded or published. */
+  readonly todo: boolean;
+  readonly models: readonly PlannedModelLine[];
+  /** Published, and not wanted any more: for `forget`. */
+  readonly unwanted: readonly { readonly model: string; readonly itemHash: ItemHash }[];
+  readonly uploadBytes: number;
+  readonly uploadMinutes: number;
+  /** Of all these models, their files included. */
+  readonly cost: Cost;
+  readonly balance: {
+    readonly credits: number;
+    /** What runs already, of this owner. */
+    readonly runningCreditsPerHour: number;
+    /** A day of everything: less, and the network refuses. */
+    readonly requiredCredits: number;
+    readonly isEnough: boolean;
+    /** Undefined where nothing costs. */
+    readonly daysLeft: number | undefined;
+  };
+}
+
+/** A model is published and has answered. */
+export interface DeployedEvent {
+  readonly event: "deployed";
+  readonly model: string;
+  readonly itemHash: ItemHash;
+  /** What OpenAI clients call the base URL. */
+  readonly baseUrl: string;
+  readonly answer: string | undefined;
+  readonly cost: Cost;
+  readonly curl: string;
+}
+
 /** Ended by Ctrl-C or a signal, with nothing left behind. */
 interface StoppedEvent {
   readonly event: "stopped";
@@ -78,4 +149,5 @@ export interface ErrorEvent {
   readonly exitCode: number;
 }
 
-export type CommandEvent = StageEvent | NoteEvent | ReadyEvent | CatalogueEvent | StoppedEvent | ErrorEvent;
+export type CommandEvent =
+  PlanEvent | DeployedEvent | StageEvent | NoteEvent | ReadyEvent | CatalogueEvent | StoppedEvent | ErrorEvent;

@@ -2,6 +2,9 @@ import { constants } from "node:os";
 
 import type { CodedError } from "../../src/domain/errors.ts";
 
+/** What `plan` and `verify` end with when all went well and the answer is no. */
+export const SOMETHING_TO_DO = 4;
+
 /** 70 is EX_SOFTWARE of sysexits.h. */
 const BUG = 70;
 
@@ -12,6 +15,7 @@ export const EXIT_CODES_HELP = [
   ["1", "something on this machine has to change: a file, an option's value, the data directory"],
   ["2", "the command line cannot be read"],
   ["3", "the network or the program did not answer as it should; trying again may help"],
+  ["4", "plan: there is something to do; verify: something is not as it should be"],
   ["70", "a bug in pinference"],
   ["130", "ended by Ctrl-C (143 by a termination signal)"],
 ] as const;

@@ -1,5 +1,5 @@
 import type { Sha256 } from "../../src/domain/hash.ts";
-import type { Network } from "../network/network.ts";
+import type { AlephNetwork } from "../network/aleph.ts";
 import type { ImageRecipe } from "../stages/pin-image.ts";
 import type { Output } from "./output.ts";
 
@@ -8,6 +8,8 @@ export interface LocalModel {
   readonly id: string;
   readonly aliases: readonly string[];
   readonly path: string;
+  /** False: only the header was downloaded, `path` has no weights. */
+  readonly isWhole: boolean;
   /** In the volume. */
   readonly fileName: string;
   readonly bytes: number;
@@ -36,6 +38,8 @@ export interface CatalogueLine {
   readonly contextLength: number;
   readonly licence: string;
   readonly source: string;
+  /** Whether it shall be published when no model is named. */
+  readonly publish: boolean;
 }
 
 export interface NodeRequest {
@@ -48,6 +52,8 @@ export interface NodeRequest {
   readonly asNetwork: boolean;
   /** Seconds without a request after which a program is stopped. */
   readonly idleSeconds: number | undefined;
+  /** Of every address; undefined for plenty. */
+  readonly credits?: number | undefined;
 }
 
 export interface LocalNode {
@@ -63,19 +69,33 @@ interface Key {
   readonly privateKey: string;
 }
 
+export interface NetworkPlace {
+  readonly directory: string;
+  /** Whose messages they shall be; undefined for the key's own. */
+  readonly owner?: string | undefined;
+}
+
 /** What commands are made of. deploy/parts.ts has the real ones, tests give fakes. */
 export interface Parts {
+  /** deploy/pins.json of this project. */
+  readonly lockfilePath: string;
   /** The environment's key, or a throwaway one kept in the directory. Errors: `key_invalid`. */
   loadKey(directory: string): Promise<Key>;
   /** Errors: `port_in_use`. */
   startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode>;
-  connect(apiServer: string, key: Key): Promise<Network>;
+  /** Messages on their way are kept in `directory`. */
+  connect(apiServer: string, key: Key, place: NetworkPlace): Promise<AlephNetwork>;
   catalogue(): Promise<readonly CatalogueLine[]>;
+  /** As `findModel`, but downloads at most the header. Errors: `config_invalid` where the sha256 is not known. */
+  describeModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;
   /** Finds, downloads where needed, and checks. Errors: `catalogue_unknown`, `model_file_*`, `download_failed`… */
   findModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;
   runtime(): Promise<ImageRecipe>;
   codeVolume(): Promise<ImageRecipe>;
-  modelVolume(model: LocalModel): Promise<ImageRecipe>;
+  /** One for each shard. `mostBytes` of a shard's file: the default is the same for everybody. */
+  modelVolumes(model: LocalModel, mostBytes?: number): Promise<readonly ImageRecipe[]>;
+  /** Asks the person at the terminal; undefined where there is none. */
+  confirm(question: string, signal: AbortSignal): Promise<boolean | undefined>;
   /** Shows a page in the browser, where there is one. */
   openBrowser(url: string): void;
 }

@@ -1,5 +1,5 @@
 /** A progress bar for a terminal; for a log, a line now and then. */
-import { formatBytes } from "./render.ts";
+import { formatBytes } from "./format.ts";
 
 export interface Progress {
   readonly doneBytes: number;

@@ -97,7 +97,7 @@ export const up = command({
       const node = await parts.startNode(nodeRequest(options, directory.node, key.address), signal);
       cleanup.add(() => node.close());
       stage("local node", "started", node.url);
-      const network = await parts.connect(node.url, key);
+      const network = await parts.connect(node.url, key, { directory: directory.path });
       stage("key", key.source === "file" ? "throwaway" : "given", network.address);
 
       const models: LocalModel[] = [];
@@ -111,8 +111,12 @@ export const up = command({
       const code = await pinImage(await parts.codeVolume(), pinning);
       const programs: ReadyModel[] = [];
       for (const model of models) {
-        const volume = await pinImage(await parts.modelVolume(model), pinning);
-        const spec = toProgramSpec({ model, runtime, code, volume, resources: programResources(options, model) });
+        const recipes = await parts.modelVolumes(model);
+        const volumes = [];
+        for (const recipe of recipes) volumes.push(await pinImage(recipe, pinning));
+        const modelFile = recipes[0]?.fileName ?? model.fileName;
+        const resources = programResources(options, model);
+        const spec = toProgramSpec({ model, runtime, code, volumes, modelFile, resources });
         const itemHash = await publishProgram(spec, pinning);
         const baseUrl = `${node.url}/vm/${itemHash}/v1`;
         programs.push({ model: model.id, itemHash, baseUrl, curl: curlLine(baseUrl, model.id) });

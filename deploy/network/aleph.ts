@@ -4,7 +4,6 @@
  */
 import { stat } from "node:fs/promises";
 
-import { AlephHttpClient } from "@aleph-sdk/client";
 import { importAccountFromPrivateKey } from "@aleph-sdk/ethereum";
 import {
   broadcast,
@@ -16,15 +15,18 @@ import {
   type HashedMessage,
   type MessageContent,
 } from "@aleph-sdk/message";
+import { utils } from "ethers";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseItemHash, type FileHash, type ItemHash } from "../../src/domain/hash.ts";
 import type { BuiltImage, PinnedImage } from "../../src/domain/volume.ts";
 import { strictProgramProblems } from "../messages/strict.ts";
 import {
+  aggregateAnswer,
   balanceAnswer,
   chooseEngine,
   foundMessages,
+  listedMessages,
   priceAnswer,
   readLimits,
   readMessageState,
@@ -32,9 +34,18 @@ import {
   requireShape,
   toRejectedError,
 } from "./answers.ts";
+import { estimateCost, nameOf, toCreditsPerHour, withoutTime, withSizes } from "./estimates.ts";
 import { askNode, interrupted, pause, type JsonAnswer } from "./http.ts";
 import { CHANNEL, toProgramContent, toStoreContent } from "./messages.ts";
-import type { MessageState, Network, ProgramSpec, TransferOptions, UploadLimits } from "./network.ts";
+import type {
+  MessageState,
+  MessageStatus,
+  Network,
+  Outbox,
+  ProgramSpec,
+  TransferOptions,
+  UploadLimits,
+} from "./network.ts";
 import { uploadFile } from "./upload.ts";
 
 /** A node retries for 811 s at most before it rejects. */
@@ -43,40 +54,73 @@ const FIRST_POLL_MS = 250;
 const LONGEST_POLL_MS = 5000;
 /** The SDK reuses sockets that the node may have closed. */
 const BROADCAST_ATTEMPTS = 3;
+const MIB = 1_048_576;
+const PAGE_MESSAGES = 200;
+/** Of one type, of one owner: far more than anybody runs. */
+const MOST_PAGES = 100;
 
 export interface AlephNetworkOptions {
   /** Base URL of an API node. */
   readonly apiServer: string;
   /** `0x` and 64 hexadecimal digits. It is kept by the SDK's account and never shown. */
   readonly privateKey: string;
+  /** Absent: the signer itself. */
+  readonly owner?: string | undefined;
+  /** Absent: a killed run may send a second message that says the same. */
+  readonly outbox?: Outbox | undefined;
 }
 
-/** The network, and what it costs. */
+/** The network, what it costs, and what else an operator does there. Amounts: 1,000,000 credits are one dollar. */
 export interface AlephNetwork extends Network {
-  /** Credits per hour that a program would cost, volumes included; 1,000,000 credits are one dollar. */
-  estimateProgram(program: ProgramSpec, signal?: AbortSignal): Promise<number>;
+  /**
+   * Credits per hour that a program would cost, volumes included. `sizes` are bytes behind refs that the node does not
+   * know yet. Errors: `network_refused`.
+   */
+  estimateProgram(program: ProgramSpec, sizes?: ReadonlyMap<ItemHash, number>, signal?: AbortSignal): Promise<number>;
+  /** Credits per hour for keeping a file. */
+  estimateStore(fileHash: FileHash, bytes: number, signal?: AbortSignal): Promise<number>;
   /** Credits per hour of a processed message. */
-  price(itemHash: ItemHash): Promise<number>;
+  price(itemHash: ItemHash, signal?: AbortSignal): Promise<number>;
+  /** Credits per hour of everything that the owner keeps and runs and pays with credits. */
+  runningCost(signal?: AbortSignal): Promise<number>;
   /** Credits of the address that pays. */
   credits(signal?: AbortSignal): Promise<number>;
+  /** Asks the network to forget messages; resolves when it has. Errors: `message_rejected`. */
+  forget(hashes: readonly ItemHash[], reason: string, signal?: AbortSignal): Promise<ItemHash>;
+  /** Processed PROGRAM messages of the owner that refer to one of these STORE messages. */
+  programsUsing(refs: readonly ItemHash[], signal?: AbortSignal): Promise<readonly ItemHash[]>;
+  /** Content of one of an address's aggregates; undefined where there is none. */
+  aggregate(address: string, key: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** Publishes an AGGREGATE of the owner; its members replace those of the same name. */
+  publishAggregate(key: string, content: object, signal?: AbortSignal): Promise<ItemHash>;
 }
 
 /** Errors: `config_invalid`, `key_invalid`. No connection is opened. */
 export function createAlephNetwork(options: AlephNetworkOptions): AlephNetwork {
-  return new AlephNodeNetwork(parseApiServer(options.apiServer), importAccount(options.privateKey));
+  const account = importAccount(options.privateKey);
+  return new AlephNodeNetwork(parseApiServer(options.apiServer), account, {
+    owner: options.owner === undefined ? account.address : parseOwner(options.owner),
+    outbox: options.outbox ?? NO_OUTBOX,
+  });
 }
+
+const NO_OUTBOX: Outbox = { get: () => undefined, put: () => Promise.resolve(), remove: () => Promise.resolve() };
 
 type Account = ReturnType<typeof importAccountFromPrivateKey>;
 
 class AlephNodeNetwork implements AlephNetwork {
   readonly apiServer: string;
   readonly address: string;
+  readonly owner: string;
   readonly #account: Account;
+  readonly #outbox: Outbox;
 
-  constructor(apiServer: string, account: Account) {
+  constructor(apiServer: string, account: Account, options: { readonly owner: string; readonly outbox: Outbox }) {
     this.apiServer = apiServer;
     this.address = account.address;
+    this.owner = options.owner;
     this.#account = account;
+    this.#outbox = options.outbox;
   }
 
   async limits(signal?: AbortSignal): Promise<UploadLimits> {
@@ -85,10 +129,27 @@ class AlephNodeNetwork implements AlephNetwork {
 
   async pin(image: BuiltImage, options: TransferOptions = {}): Promise<PinnedImage> {
     const engine = chooseEngine(image.bytes, await this.limits(options.signal));
-    await requireUnchanged(image);
     const fileHash: FileHash = engine === "storage" ? (image.sha256 as string as FileHash) : image.cid;
-    const content = toStoreContent(this.#author(), fileHash);
-    const hashed = await this.#hash(MessageType.store, content);
+    const key = `store:${this.apiServer}:${this.owner}:${fileHash}`;
+    const make = () => toStoreContent(this.#author(), fileHash);
+    const { hashed, itemHash, status } = await this.#letter(MessageType.store, key, make, options.signal);
+    const isThere = status === "pending" || status === "processed";
+    if (!isThere || !(await this.holds(fileHash, options.signal))) {
+      await requireUnchanged(image);
+      await this.#upload(engine, image, fileHash, hashed, options);
+    }
+    await this.#waitUntilProcessed(itemHash, options.signal);
+    await this.#outbox.remove(key);
+    return { sha256: image.sha256, bytes: image.bytes, fileHash, itemHash };
+  }
+
+  async #upload(
+    engine: "storage" | "ipfs",
+    image: BuiltImage,
+    fileHash: FileHash,
+    hashed: HashedMessage<MessageContent>,
+    options: TransferOptions,
+  ): Promise<void> {
     const signature = await this.#account.sign(hashed);
     const message = new SignedMessage(Object.assign(hashed, { signature })).getBroadcastable();
     const answer = await uploadFile(
@@ -100,10 +161,7 @@ class AlephNodeNetwork implements AlephNetwork {
       },
       options,
     );
-    const itemHash = parseItemHash(hashed.item_hash);
-    requireAccepted(answer, image, fileHash, this.address);
-    await this.#waitUntilProcessed(itemHash, options.signal);
-    return { sha256: image.sha256, bytes: image.bytes, fileHash, itemHash };
+    requireAccepted(answer, image, fileHash, this.owner);
   }
 
   async holds(fileHash: FileHash, signal?: AbortSignal): Promise<boolean> {
@@ -114,7 +172,7 @@ class AlephNodeNetwork implements AlephNetwork {
   async findPin(fileHash: FileHash, signal?: AbortSignal): Promise<ItemHash | undefined> {
     const query = new URLSearchParams({
       contentHashes: fileHash,
-      owners: this.address,
+      owners: this.owner,
       msgType: "STORE",
       msgStatuses: "processed",
       sortOrder: "1",
@@ -126,38 +184,75 @@ class AlephNodeNetwork implements AlephNetwork {
   }
 
   async publish(program: ProgramSpec, signal?: AbortSignal): Promise<ItemHash> {
-    const hashed = await this.#hashProgram(program);
-    const itemHash = parseItemHash(hashed.item_hash);
-    await this.#broadcast(hashed, signal);
-    await this.#waitUntilProcessed(itemHash, signal);
-    return itemHash;
+    const key = `program:${this.apiServer}:${this.owner}:${nameOf(program)}`;
+    const make = () => toProgramContent(this.#author(), program);
+    requireStartable(make());
+    return this.#send(MessageType.program, key, make, signal);
+  }
+
+  async findProgram(program: ProgramSpec, signal?: AbortSignal): Promise<ItemHash | undefined> {
+    const wanted = nameOf(withoutTime(toProgramContent(this.#author(), program)));
+    const found = await this.#owned("PROGRAM", signal);
+    return found.find(({ content }) => nameOf(withoutTime(content)) === wanted)?.itemHash;
+  }
+
+  async programsUsing(refs: readonly ItemHash[], signal?: AbortSignal): Promise<readonly ItemHash[]> {
+    const found = await this.#owned("PROGRAM", signal);
+    return found
+      .filter(({ content }) => refs.some((ref) => JSON.stringify(content).includes(`"${ref}"`)))
+      .map(({ itemHash }) => itemHash);
+  }
+
+  async forget(hashes: readonly ItemHash[], reason: string, signal?: AbortSignal): Promise<ItemHash> {
+    const key = `forget:${this.apiServer}:${hashes.join(",")}`;
+    return this.#send(MessageType.forget, key, () => ({ ...this.#author(), hashes: [...hashes], reason }), signal);
+  }
+
+  async aggregate(address: string, key: string, signal?: AbortSignal) {
+    const answer = await this.#ask(`aggregates/${address}.json?keys=${key}`, signal);
+    if (answer.status === 404) return undefined;
+    return requireShape(aggregateAnswer, answer, `read the aggregate ${key}`).data[key];
+  }
+
+  async publishAggregate(key: string, content: object, signal?: AbortSignal): Promise<ItemHash> {
+    const name = `aggregate:${this.apiServer}:${this.owner}:${key}:${nameOf(content)}`;
+    return this.#send(MessageType.aggregate, name, () => ({ ...this.#author(), key, content }), signal);
   }
 
   async message(itemHash: ItemHash, signal?: AbortSignal): Promise<MessageState | undefined> {
     return readMessageState(itemHash, await this.#ask(`messages/${itemHash}`, signal));
   }
 
-  async estimateProgram(program: ProgramSpec, signal?: AbortSignal): Promise<number> {
-    const hashed = await this.#hashProgram(program);
-    const answer = await askNode(`${this.apiServer}/api/v0/price/estimate`, {
-      body: { message: hashed.getEstimatedCostRequestSchema() },
-      signal,
-    });
-    return toCreditsPerHour(requireShape(priceAnswer, answer, "estimate the price").cost);
+  async estimateProgram(
+    program: ProgramSpec,
+    sizes: ReadonlyMap<ItemHash, number> = new Map(),
+    signal?: AbortSignal,
+  ): Promise<number> {
+    const content = toProgramContent(this.#author(), program);
+    requireStartable(content);
+    return estimateCost(this.apiServer, "PROGRAM", withSizes(content, sizes), signal);
   }
 
-  async price(itemHash: ItemHash): Promise<number> {
-    try {
-      const client = new AlephHttpClient(this.apiServer);
-      return toCreditsPerHour((await client.programClient.getCost(itemHash)).cost);
-    } catch (error) {
-      const status = statusOf(error);
-      throw new CodedError("network_refused", `the node gives no price for ${itemHash} (${status ?? "no answer"})`);
-    }
+  async estimateStore(fileHash: FileHash, bytes: number, signal?: AbortSignal): Promise<number> {
+    const content = { ...toStoreContent(this.#author(), fileHash), estimated_size_mib: bytes / MIB };
+    return estimateCost(this.apiServer, "STORE", content, signal);
+  }
+
+  async price(itemHash: ItemHash, signal?: AbortSignal): Promise<number> {
+    const answer = await this.#ask(`price/${itemHash}`, signal);
+    return toCreditsPerHour(requireShape(priceAnswer, answer, `read the price of ${itemHash}`).cost);
+  }
+
+  async runningCost(signal?: AbortSignal): Promise<number> {
+    const found = [...(await this.#owned("STORE", signal)), ...(await this.#owned("PROGRAM", signal))];
+    const paid = found.filter(({ content }) => (content["payment"] as { type?: string } | null)?.type === "credit");
+    let sum = 0;
+    for (const { itemHash } of paid) sum += await this.price(itemHash, signal);
+    return sum;
   }
 
   async credits(signal?: AbortSignal): Promise<number> {
-    const answer = await this.#ask(`addresses/${this.address}/balance`, signal);
+    const answer = await this.#ask(`addresses/${this.owner}/balance`, signal);
     return requireShape(balanceAnswer, answer, "read the balance").credit_balance;
   }
 
@@ -166,7 +261,62 @@ class AlephNodeNetwork implements AlephNetwork {
   }
 
   #author() {
-    return { address: this.address, time: Date.now() / 1000 };
+    return { address: this.owner, time: Date.now() / 1000 };
+  }
+
+  /** The owner's processed messages of a type, oldest first. */
+  async #owned(type: "PROGRAM" | "STORE", signal: AbortSignal | undefined) {
+    const found: { itemHash: ItemHash; content: Readonly<Record<string, unknown>> }[] = [];
+    for (let page = 1; page <= MOST_PAGES; page++) {
+      const query = new URLSearchParams({
+        owners: this.owner,
+        msgType: type,
+        msgStatuses: "processed",
+        sortOrder: "1",
+        pagination: String(PAGE_MESSAGES),
+        page: String(page),
+      });
+      const answer = await this.#ask(`messages.json?${query.toString()}`, signal);
+      const { messages } = requireShape(listedMessages, answer, `list the ${type} messages of ${this.owner}`);
+      found.push(...messages.map(({ item_hash, content }) => ({ itemHash: parseItemHash(item_hash), content })));
+      if (messages.length < PAGE_MESSAGES) break;
+    }
+    return found;
+  }
+
+  /** The message that an earlier run has signed for the same purpose, unless it is gone for good; else a new one. */
+  async #letter(
+    type: MessageType,
+    key: string,
+    make: () => { readonly time: number },
+    signal: AbortSignal | undefined,
+  ): Promise<Letter> {
+    const kept = this.#outbox.get(key) as { readonly time: number } | undefined;
+    if (kept !== undefined) {
+      const hashed = await this.#hash(type, kept);
+      const itemHash = parseItemHash(hashed.item_hash);
+      const status = (await this.message(itemHash, signal))?.status;
+      if (status === undefined || status === "pending" || status === "processed" || status === "rejected") {
+        return { hashed, itemHash, status };
+      }
+    }
+    const content = make();
+    const hashed = await this.#hash(type, content);
+    await this.#outbox.put(key, content);
+    return { hashed, itemHash: parseItemHash(hashed.item_hash), status: undefined };
+  }
+
+  async #send(
+    type: MessageType,
+    key: string,
+    make: () => { readonly time: number },
+    signal: AbortSignal | undefined,
+  ): Promise<ItemHash> {
+    const { hashed, itemHash, status } = await this.#letter(type, key, make, signal);
+    if (status === undefined || status === "rejected") await this.#broadcast(hashed, signal);
+    await this.#waitUntilProcessed(itemHash, signal);
+    await this.#outbox.remove(key);
+    return itemHash;
   }
 
   /** Built, and hashed as the exact text that will be sent. */
@@ -185,16 +335,6 @@ class AlephNodeNetwork implements AlephNetwork {
     return prepareAlephMessage({ message, apiServer: this.apiServer });
   }
 
-  /** Errors: `message_invalid` for what no compute node would start. */
-  async #hashProgram(program: ProgramSpec): Promise<HashedMessage<MessageContent>> {
-    const content = toProgramContent(this.#author(), program);
-    const problems = strictProgramProblems(JSON.stringify(content));
-    if (problems.length > 0) {
-      throw new CodedError("message_invalid", `this program would never start: ${problems.join("; ")}`);
-    }
-    return this.#hash(MessageType.program, content);
-  }
-
   /** Returns when the node knows the message, whatever its state. Sending one message twice is harmless. */
   async #broadcast(hashed: HashedMessage<MessageContent>, signal: AbortSignal | undefined): Promise<void> {
     const request = { message: hashed, account: this.#account, apiServer: this.apiServer, sync: true };
@@ -208,12 +348,12 @@ class AlephNodeNetwork implements AlephNetwork {
         const status = statusOf(error);
         if ((await this.message(parseItemHash(hashed.item_hash), signal)) !== undefined) return;
         if (status !== undefined) {
-          throw new CodedError("network_refused", `the node at ${this.apiServer} refused the program: HTTP ${status}`);
+          throw new CodedError("network_refused", `the node at ${this.apiServer} refused the message: HTTP ${status}`);
         }
         if (number === BROADCAST_ATTEMPTS) {
           throw new CodedError(
             "network_unreachable",
-            `the node at ${this.apiServer} did not take the program: try again`,
+            `the node at ${this.apiServer} did not take the message: try again`,
           );
         }
       }
@@ -225,13 +365,36 @@ class AlephNodeNetwork implements AlephNetwork {
     for (let delayMs = FIRST_POLL_MS; ; delayMs = Math.min(delayMs * 2, LONGEST_POLL_MS)) {
       const state = await this.message(itemHash, signal);
       if (state?.status === "processed") return;
-      if (state !== undefined && state.status !== "pending") throw toRejectedError(state, this.address);
+      if (state !== undefined && state.status !== "pending") throw toRejectedError(state, this.owner);
       if (Date.now() > deadline) {
         throw new CodedError("network_refused", `message ${itemHash} is still not processed: ask for its status later`);
       }
       await pause(delayMs, signal);
     }
   }
+}
+
+interface Letter {
+  readonly hashed: HashedMessage<MessageContent>;
+  readonly itemHash: ItemHash;
+  /** Of an earlier attempt. */
+  readonly status: MessageStatus | undefined;
+}
+
+/** Errors: `message_invalid` for what no compute node would start. */
+function requireStartable(content: object): void {
+  const problems = strictProgramProblems(JSON.stringify(content));
+  if (problems.length === 0) return;
+  throw new CodedError("message_invalid", `this program would never start: ${problems.join("; ")}`);
+}
+
+/** Errors: `config_invalid`. */
+function parseOwner(text: string): string {
+  if (/^0x[0-9a-f]{40}$/i.test(text)) return utils.getAddress(text.toLowerCase());
+  throw new CodedError(
+    "config_invalid",
+    `not an address of an owner: "${text.slice(0, 100)}"; it takes 0x and 40 digits`,
+  );
 }
 
 /** Errors: `config_invalid`. */
@@ -274,10 +437,6 @@ function statusOf(error: unknown): number | undefined {
   const status = (error as { response?: { status?: number } } | undefined)?.response?.status;
   const inText = error instanceof Error ? /status code (\d{3})/.exec(error.message)?.[1] : undefined;
   return status ?? (inText === undefined ? undefined : Number(inText));
-}
-
-function toCreditsPerHour(perSecond: string): number {
-  return Number(perSecond) * 3600;
 }
 
 /** The SDK knows no signal: its request is left to end by itself. */

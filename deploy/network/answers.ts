@@ -4,8 +4,9 @@ import { z } from "zod";
 import { CodedError } from "../../src/domain/errors.ts";
 import type { FileHash, ItemHash } from "../../src/domain/hash.ts";
 import type { BuiltImage } from "../../src/domain/volume.ts";
+import { hashItemContent } from "../messages/envelope.ts";
 import { rejectionName } from "../messages/rejections.ts";
-import type { JsonAnswer } from "./http.ts";
+import { parseBody, type JsonAnswer } from "./http.ts";
 import type { MessageState, UploadLimits } from "./network.ts";
 
 const MIB = 1_048_576;
@@ -32,6 +33,10 @@ const messageAnswer = z.object({
   details: z.unknown().optional(),
 });
 export const foundMessages = z.object({ messages: z.array(z.object({ item_hash: z.string() })) });
+export const listedMessages = z.object({
+  messages: z.array(z.object({ item_hash: z.string(), content: z.record(z.string(), z.unknown()) })),
+});
+export const aggregateAnswer = z.object({ data: z.record(z.string(), z.record(z.string(), z.unknown())) });
 export const priceAnswer = z.object({ cost: z.string(), payment_type: z.string() });
 export const balanceAnswer = z.object({ credit_balance: z.number().default(0) });
 
@@ -46,16 +51,27 @@ export function readMessageState(itemHash: ItemHash, answer: JsonAnswer): Messag
   if (answer.status === 404) return undefined;
   const state = requireShape(messageAnswer, answer, `read message ${itemHash}`);
   const message = state.message ?? state.messages?.[0];
+  const text = message?.item_content;
+  if (typeof text === "string" && hashItemContent(text) !== itemHash) {
+    const said = `the node gave a message for ${itemHash} whose text has another hash`;
+    throw new CodedError("hash_mismatch", `${said}: do not trust this node, use another --api-server`);
+  }
   const code = state.error_code ?? -1;
   return {
     itemHash,
     status: state.status,
     type: message?.type ?? "",
     sender: message?.sender ?? "",
-    content: message?.content ?? undefined,
+    // The text is what was hashed; a node could put anything beside it.
+    content: typeof text === "string" ? toContent(text) : (message?.content ?? undefined),
     rejection:
       state.status === "rejected" ? { code, name: rejectionName(code), details: state.details ?? null } : undefined,
   };
+}
+
+function toContent(text: string): Readonly<Record<string, unknown>> | undefined {
+  const content = parseBody(text);
+  return typeof content === "object" && content !== null ? (content as Record<string, unknown>) : undefined;
 }
 
 /** Errors: `network_refused`. */

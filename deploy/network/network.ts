@@ -37,8 +37,10 @@ export interface TransferOptions {
 
 /** The network, as commands see it. `network/aleph.ts` implements it, against a real node and the local one alike. */
 export interface Network {
-  /** The address that signs and pays. */
+  /** The address that signs. */
   readonly address: string;
+  /** The address that owns and pays: the signer, or who gave it the right to publish in its name. */
+  readonly owner: string;
   /** Base URL of the node, without a trailing slash. */
   readonly apiServer: string;
   limits(signal?: AbortSignal): Promise<UploadLimits>;
@@ -55,6 +57,19 @@ export interface Network {
   findPin(fileHash: FileHash, signal?: AbortSignal): Promise<ItemHash | undefined>;
   /** Signs and sends a PROGRAM message and waits until the node has processed it. Errors: as `pin`. */
   publish(program: ProgramSpec, signal?: AbortSignal): Promise<ItemHash>;
-  /** Undefined when the node does not know the hash. */
+  /** The oldest processed PROGRAM message of the owner that says the same but for its time. */
+  findProgram(program: ProgramSpec, signal?: AbortSignal): Promise<ItemHash | undefined>;
+  /** Undefined when the node does not know the hash. Errors: `hash_mismatch` for a text that has another hash. */
   message(itemHash: ItemHash, signal?: AbortSignal): Promise<MessageState | undefined>;
+}
+
+/**
+ * Contents that were signed and perhaps sent, by what they ask for. A run that was killed sends the very same message
+ * again, and the network takes two of the same hash for one.
+ */
+export interface Outbox {
+  get(key: string): object | undefined;
+  /** Returns when it is on disk. */
+  put(key: string, content: object): Promise<void>;
+  remove(key: string): Promise<void>;
 }

@@ -7,12 +7,17 @@ import type { ImageRecipe } from "../stages/pin-image.ts";
 import { filesKey } from "../files-key.ts";
 import { planCodeVolume } from "../image/code-volume.ts";
 import { planHostRuntime } from "../image/host-runtime.ts";
-import { planModelVolume } from "../image/model-volume.ts";
+import { planModelVolume, planShardVolumes } from "../image/model-volume.ts";
 import { buildSquashfs } from "../image/squashfs.ts";
 
 /** Increase when the same model file has to become another image. */
 const MODEL_VOLUME_FORMAT = 1;
 const RUNTIME_FORMAT = 1;
+/**
+ * The network takes 4 GiB in one upload, framing included. The same for everybody, whatever a node takes: shards of
+ * other sizes would be other hashes.
+ */
+const MOST_VOLUME_BYTES = 4032 * 2 ** 20;
 
 export function runtimeRecipe(): ImageRecipe {
   return {
@@ -34,12 +39,24 @@ export async function codeVolumeRecipe(packageRoot: string): Promise<ImageRecipe
   };
 }
 
-export function modelVolumeRecipe({ id, path: ggufPath, fileName, sha256, card }: LocalModel): ImageRecipe {
-  return {
-    stage: "model volume",
+/**
+ * One volume, or one for each shard of a model that is larger than `mostBytes`. The header of the file suffices to
+ * tell which; building takes the whole file. Errors: `model_file_invalid`, `config_invalid`.
+ */
+export function modelVolumeRecipes(model: LocalModel, mostBytes = MOST_VOLUME_BYTES): readonly ImageRecipe[] {
+  const { id, path: ggufPath, fileName, sha256, bytes, card } = model;
+  if (bytes <= mostBytes) {
+    const build: ImageRecipe["build"] = async (path, options) =>
+      buildSquashfs(await planModelVolume({ ggufPath, fileName, card }), path, { ...options, compression: "none" });
+    const key = keyOf("model", { sha256, fileName, card, format: MODEL_VOLUME_FORMAT });
+    return [{ stage: "model volume", model: id, fileName, aboutBytes: bytes, key, build }];
+  }
+  return planShardVolumes({ ggufPath, fileName, card, maxBytes: mostBytes }).map((shard, index) => ({
+    stage: `model volume ${index + 1}`,
     model: id,
-    key: keyOf("model", { sha256, fileName, card, format: MODEL_VOLUME_FORMAT }),
-    build: async (path, options) =>
-      buildSquashfs(await planModelVolume({ ggufPath, fileName, card }), path, { ...options, compression: "none" }),
-  };
+    fileName: shard.fileName,
+    aboutBytes: shard.plan.dataBytes,
+    key: keyOf("model", { sha256, fileName: shard.fileName, card, mostBytes, format: MODEL_VOLUME_FORMAT }),
+    build: (path, options) => buildSquashfs(shard.plan, path, { ...options, compression: "none" }),
+  }));
 }

@@ -3,8 +3,9 @@ import { basename, join } from "node:path";
 import { CodedError } from "../../src/domain/errors.ts";
 import type { Sha256 } from "../../src/domain/hash.ts";
 import type { GgufHeader } from "../../src/gguf/gguf-header.ts";
-import { type CatalogueEntry, type HubSource, loadCatalogue } from "../catalogue/catalogue.ts";
-import { fetchModel } from "../catalogue/fetch-model.ts";
+import { type Catalogue, type CatalogueEntry, type HubSource, loadCatalogue } from "../catalogue/catalogue.ts";
+import { fetchHeader, type HubModel } from "../catalogue/fetch-header.ts";
+import { fetchModel, isFetched } from "../catalogue/fetch-model.ts";
 import { inspectModelFile } from "../catalogue/inspect-model-file.ts";
 import { parseModelReference } from "../catalogue/model-reference.ts";
 import { proposeResources } from "../catalogue/resources.ts";
@@ -12,7 +13,7 @@ import type { Output } from "../commands/output.ts";
 import type { CatalogueLine, LocalModel, ModelRequest } from "../commands/parts.ts";
 
 interface Tools {
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Environment;
   readonly out: Output;
   readonly signal: AbortSignal;
 }
@@ -26,12 +27,20 @@ interface FoundFile {
   readonly outcome: "downloaded" | "cached" | "checked";
 }
 
-export function listCatalogue(): readonly CatalogueLine[] {
-  return loadCatalogue().entries.map(({ id, bytes, contextLength, licence, source }) => ({
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** PINFERENCE_CATALOGUE names a directory with a models.json of one's own. Errors: `config_invalid`. */
+function loadCatalogueOf(env: Environment): Catalogue {
+  return loadCatalogue(env["PINFERENCE_CATALOGUE"] || undefined);
+}
+
+export function listCatalogue(env: Environment): readonly CatalogueLine[] {
+  return loadCatalogueOf(env).entries.map(({ id, bytes, contextLength, licence, source, publish }) => ({
     id,
     bytes,
     contextLength,
     licence,
+    publish,
     source: source.kind === "hub" ? `hf:${source.owner}/${source.repository}/${source.file}` : "shipped",
   }));
 }
@@ -49,7 +58,7 @@ export async function findModel(text: string, request: ModelRequest & Tools): Pr
   });
   requireWhole(header, file.path);
   requireExpected(sha256, file);
-  const { memoryMiB, vcpus, contextLength, slots } = proposeResources(header, request);
+  const model = toLocalModel(file, sha256, bytes, header, request);
   out.emit({
     event: "stage",
     stage: "model",
@@ -59,18 +68,67 @@ export async function findModel(text: string, request: ModelRequest & Tools): Pr
     model: name,
     ms: performance.now() - startedAt,
   });
+  return model;
+}
+
+function toLocalModel(
+  file: FoundFile,
+  sha256: Sha256,
+  bytes: number,
+  header: GgufHeader,
+  request: ModelRequest,
+): LocalModel {
+  const { entry } = file;
+  const id = entry?.id ?? toModelId(file.source?.file ?? file.path);
+  const { memoryMiB, vcpus, contextLength, slots } = proposeResources(header, request);
   return {
-    id: name,
-    aliases: file.entry?.servedAliases ?? [],
+    id,
+    aliases: entry?.servedAliases ?? [],
     path: file.path,
-    fileName: toFileName(file.path),
+    isWhole: true,
+    fileName: toFileName(file.source?.file ?? file.path),
     bytes,
     sha256,
-    card: toCard(name, sha256, bytes, header, file),
+    card: toCard(id, sha256, bytes, header, file),
     contextLength,
     slots,
     resources: { vcpus, memoryMiB },
   };
+}
+
+/**
+ * The same, but of a hub's file that is not here only the header is downloaded: `isWhole` is false then, and `path`
+ * holds no weights. For publishing: the model's sha256 must be known. Errors: as `findModel`; `config_invalid`.
+ */
+export async function describeModel(text: string, request: ModelRequest & Tools): Promise<LocalModel> {
+  const reference = parseModelReference(text);
+  if (reference.kind === "file") return findModel(text, request);
+  const entry = reference.kind === "catalogue" ? loadCatalogueOf(request.env).entry(reference.id) : undefined;
+  const source = reference.kind === "hub" ? reference : entry?.source;
+  if (source?.kind !== "hub") return findModel(text, request);
+  if (entry !== undefined && entry.sha256 === undefined) {
+    const advice = `run \`pinference model add ${entry.id}\`, which asks the hub and fills it in`;
+    throw new CodedError("config_invalid", `the catalogue does not know the sha256 of ${entry.id} yet: ${advice}`);
+  }
+  const { directory, env, signal } = request;
+  if (await isFetched(source, { directory, sha256: entry?.sha256 })) return findModel(text, request);
+  const hub = await fetchHeader(source, { directory: join(directory, ".headers"), environment: env, signal });
+  const sha256 = entry?.sha256 ?? hub.sha256;
+  if (sha256 === undefined) {
+    throw new CodedError("config_invalid", `the hub does not tell the sha256 of ${source.file}: it cannot be verified`);
+  }
+  requireSame(source, entry, hub);
+  requireWhole(hub.header, source.file);
+  const file: FoundFile = { path: hub.headerPath, entry, source, outcome: "checked" };
+  return { ...toLocalModel(file, sha256, hub.bytes, hub.header, request), isWhole: false };
+}
+
+/** The hub may have changed the file behind a branch. */
+function requireSame(source: HubSource, entry: CatalogueEntry | undefined, hub: HubModel): void {
+  const isOther = entry?.sha256 !== undefined && hub.sha256 !== undefined && entry.sha256 !== hub.sha256;
+  if (!isOther && (entry === undefined || entry.bytes === hub.bytes)) return;
+  const message = `${source.file} on the hub is not the file of the catalogue's ${entry?.id ?? "entry"} any more`;
+  throw new CodedError("hash_mismatch", `${message}: fix the entry's revision to the commit that has it`);
 }
 
 async function findFile(text: string, request: ModelRequest & Tools): Promise<FoundFile> {
@@ -79,7 +137,7 @@ async function findFile(text: string, request: ModelRequest & Tools): Promise<Fo
     return { path: reference.path, entry: undefined, source: undefined, outcome: "checked" };
   }
   if (reference.kind === "hub") return download(reference, undefined, request);
-  const entry = loadCatalogue().entry(reference.id);
+  const entry = loadCatalogueOf(request.env).entry(reference.id);
   if (entry.source.kind === "hub") return download(entry.source, entry, request);
   return { path: entry.source.path, entry, source: undefined, outcome: "checked" };
 }

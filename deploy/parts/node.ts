@@ -17,7 +17,7 @@ const GENEROUS_UPLOAD_BYTES = 64 * 2 ** 30;
 
 /** Errors: `port_in_use`, `config_invalid`, `data_directory`. */
 export async function startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode> {
-  const { directory: dataDir, owners, host, port, asNetwork, idleSeconds } = request;
+  const { directory: dataDir, owners, host, port, asNetwork, idleSeconds, credits } = request;
   await mkdir(dataDir, { recursive: true });
   const log = openLog(join(dataDir, "node.log"));
   try {
@@ -29,7 +29,14 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
       asNetwork,
       ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
       backend: createProcessBackend({ dataDir, extract: extractSquashfs, isIntact: isExtracted, asNetwork }),
-      createCcn: async () => toNodePart(await createCcn({ dataDir, ...(asNetwork ? {} : { limits: GENEROUS }) })),
+      createCcn: async () =>
+        toNodePart(
+          await createCcn({
+            dataDir,
+            ...(asNetwork ? {} : { limits: GENEROUS }),
+            ...(credits === undefined ? {} : { balance: { aleph: 0, credits } }),
+          }),
+        ),
       checkStrict({ itemContent }) {
         const problems = strictProgramProblems(itemContent);
         if (problems.length > 0) throw new CodedError("message_invalid", problems.join("; "));

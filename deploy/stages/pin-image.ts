@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { type ItemHash, parseFileHash } from "../../src/domain/hash.ts";
 import type { BuiltImage, PinnedImage } from "../../src/domain/volume.ts";
-import type { ArtefactIndex } from "../artefacts.ts";
+import type { ArtefactIndex, BuiltFacts } from "../artefacts.ts";
 import type { Output } from "../commands/output.ts";
 import type { Network, TransferOptions } from "../network/network.ts";
 
@@ -12,6 +12,10 @@ export interface ImageRecipe {
   /** What people call it, such as `code volume`. */
   readonly stage: string;
   readonly model?: string;
+  /** The model file in it, of a model volume. */
+  readonly fileName?: string;
+  /** What the image will have, nearly, where it is not built yet. */
+  readonly aboutBytes?: number;
   /** Equal keys promise equal bytes. */
   readonly key: string;
   build(path: string, options: TransferOptions): Promise<BuiltImage>;
@@ -27,11 +31,11 @@ export interface PinningTools {
 
 /** Builds the image and asks the node to keep it, unless the node still keeps the one made earlier. */
 export async function pinImage(recipe: ImageRecipe, tools: PinningTools): Promise<PinnedImage> {
-  const { index, network, out, signal } = tools;
+  const { index, out } = tools;
   const startedAt = performance.now();
-  const known = index.image(recipe.key);
-  const isCached = known !== undefined && (await isKept(known, network, signal));
-  const pinned = isCached ? known : await buildAndPin(recipe, tools);
+  const known = await findKept(recipe.key, tools);
+  const isCached = known !== undefined;
+  const pinned = known ?? (await buildAndPin(recipe, tools));
   if (!isCached) await index.recordImage(recipe.key, pinned);
   out.emit({
     event: "stage",
@@ -49,6 +53,7 @@ async function buildAndPin(recipe: ImageRecipe, tools: PinningTools): Promise<Pi
   const path = join(buildDirectory, `${recipe.key.replaceAll(/[^\w-]/g, "-")}.squashfs`);
   try {
     const image = await recipe.build(path, { signal, onProgress: progress("building", recipe, tools.out) });
+    await tools.index.recordBuilt(recipe.key, image);
     return (
       (await findPinned(image, network, signal)) ??
       (await network.pin(image, { signal, onProgress: progress("pinning", recipe, tools.out) }))
@@ -59,8 +64,21 @@ async function buildAndPin(recipe: ImageRecipe, tools: PinningTools): Promise<Pi
   }
 }
 
+/** The STORE message under which the image of a key is kept already. */
+export async function findKept(
+  key: string,
+  { index, network, signal }: Pick<PinningTools, "index" | "network" | "signal">,
+): Promise<PinnedImage | undefined> {
+  const known = index.image(key);
+  return known !== undefined && (await isKept(known, network, signal)) ? known : undefined;
+}
+
 /** The same bytes may have been pinned under another key, or before the index was lost. */
-async function findPinned(image: BuiltImage, network: Network, signal: AbortSignal): Promise<PinnedImage | undefined> {
+export async function findPinned(
+  image: BuiltFacts,
+  network: Network,
+  signal: AbortSignal,
+): Promise<PinnedImage | undefined> {
   for (const fileHash of [parseFileHash(image.sha256), image.cid]) {
     const itemHash = await network.findPin(fileHash, signal);
     if (itemHash === undefined) continue;

@@ -1,4 +1,4 @@
-import type { ItemHash } from "../../src/domain/hash.ts";
+import type { ItemHash, Sha256 } from "../../src/domain/hash.ts";
 import { CODE_ENTRYPOINT, modelMount, type PinnedImage } from "../../src/domain/volume.ts";
 import { keyOf } from "../artefacts.ts";
 import type { LocalModel } from "../commands/parts.ts";
@@ -9,45 +9,64 @@ export interface ProgramParts {
   readonly model: LocalModel;
   readonly runtime: PinnedImage;
   readonly code: PinnedImage;
-  readonly volume: PinnedImage;
+  /** In the order of their mounts: more than one for a model in shards. */
+  readonly volumes: readonly PinnedImage[];
+  /** Of the first shard, or the whole model, in its volume. */
+  readonly modelFile: string;
   readonly resources: ProgramSpec["resources"];
+  readonly apiKeyHashes?: readonly Sha256[];
 }
 
 /** What the PROGRAM message says. The same parts give the same spec, and so the same URL. */
-export function toProgramSpec({ model, runtime, code, volume, resources }: ProgramParts): ProgramSpec {
+export function toProgramSpec(parts: ProgramParts): ProgramSpec {
+  const { model, runtime, code, volumes, modelFile, resources, apiKeyHashes = [] } = parts;
   return {
     name: model.id,
     runtime: { ref: runtime.itemHash, comment: "pinference runtime" },
     code: { ref: code.itemHash, entrypoint: CODE_ENTRYPOINT },
-    volumes: [{ mount: modelMount(0), ref: volume.itemHash, comment: model.id }],
+    volumes: volumes.map(({ itemHash }, index) => ({ mount: modelMount(index), ref: itemHash, comment: model.id })),
     variables: {
-      PINFERENCE_MODEL: `${modelMount(0)}/${model.fileName}`,
+      PINFERENCE_MODEL: `${modelMount(0)}/${modelFile}`,
       PINFERENCE_MODEL_ID: model.id,
       ...(model.aliases.length === 0 ? {} : { PINFERENCE_MODEL_ALIASES: model.aliases.join(",") }),
       PINFERENCE_CONTEXT_LENGTH: String(model.contextLength),
       PINFERENCE_SLOTS: String(model.slots),
       // The guest checks its volumes against these before it serves.
       PINFERENCE_CODE_SHA256: code.sha256,
-      PINFERENCE_MODEL_SHA256: volume.sha256,
+      PINFERENCE_MODEL_SHA256: volumes.map(({ sha256 }) => sha256).join(","),
+      // Whoever has a key of one of these may use the model; variables are public, so no key stands here.
+      ...(apiKeyHashes.length === 0 ? {} : { PINFERENCE_API_KEY_SHA256: apiKeyHashes.join(",") }),
     },
     resources,
   };
 }
 
-/** Publishes the program, unless the node still has the message that says the same. */
+/** Publishes the program, unless the node still has a message that says the same. */
 export async function publishProgram(spec: ProgramSpec, tools: PinningTools): Promise<ItemHash> {
   const { index, network, out, signal } = tools;
-  const key = keyOf("program", { spec, address: network.address });
-  const known = index.program(key);
-  const isCached = known !== undefined && (await isProcessed(network, known, signal));
-  const itemHash = isCached ? known : await network.publish(spec, signal);
-  if (!isCached) await index.recordProgram(key, itemHash);
+  const found = await findProgram(spec, tools);
+  const itemHash = found ?? (await network.publish(spec, signal));
+  await index.recordProgram(programKey(spec, network), itemHash);
   out.emit({
     event: "stage",
     stage: "program",
-    outcome: isCached ? "cached" : "published",
+    outcome: found === undefined ? "published" : "cached",
     model: spec.name,
     itemHash,
   });
   return itemHash;
+}
+
+/** From what was published here before, else from the network: the index may have been lost. */
+export async function findProgram(
+  spec: ProgramSpec,
+  { index, network, signal }: Pick<PinningTools, "index" | "network" | "signal">,
+): Promise<ItemHash | undefined> {
+  const known = index.program(programKey(spec, network));
+  if (known !== undefined && (await isProcessed(network, known, signal))) return known;
+  return network.findProgram(spec, signal);
+}
+
+function programKey(spec: ProgramSpec, { owner }: Pick<PinningTools["network"], "owner">): string {
+  return keyOf("program", { spec, owner });
 }

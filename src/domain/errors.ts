@@ -31,6 +31,7 @@ const BLAME = {
   message_rejected: "network",
   network_unreachable: "network",
   network_refused: "network",
+  balance_insufficient: "operator",
   // models and images
   model_file_missing: "operator",
   model_file_invalid: "operator",

@@ -4,15 +4,17 @@ import { writeFileSync } from "node:fs";
 import type { CommandEvent } from "../../deploy/commands/events.ts";
 import type { Output } from "../../deploy/commands/output.ts";
 import type { LocalModel, Parts } from "../../deploy/commands/parts.ts";
-import type { Network, ProgramSpec } from "../../deploy/network/network.ts";
+import type { AlephNetwork } from "../../deploy/network/aleph.ts";
+import type { ProgramSpec } from "../../deploy/network/network.ts";
 import type { ImageRecipe } from "../../deploy/stages/pin-image.ts";
 import { parseFileHash, parseItemHash, parseSha256, type ItemHash } from "../../src/domain/hash.ts";
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /** Remembers what it was asked to do. */
-class FakeNetwork implements Network {
+class FakeNetwork implements AlephNetwork {
   readonly address = "0x0000000000000000000000000000000000000001";
+  readonly owner = this.address;
   readonly apiServer: string;
   readonly calls: string[] = [];
   readonly specs: ProgramSpec[] = [];
@@ -26,7 +28,7 @@ class FakeNetwork implements Network {
   limits() {
     return Promise.resolve({ storageBytes: 1e8, ipfsBytes: 1e9 });
   }
-  pin(image: Parameters<Network["pin"]>[0]) {
+  pin(image: Parameters<AlephNetwork["pin"]>[0]) {
     this.calls.push(`pin ${image.sha256.slice(0, 4)}`);
     const itemHash = this.#keep(`store ${image.sha256}`);
     return Promise.resolve({
@@ -47,6 +49,18 @@ class FakeNetwork implements Network {
     this.specs.push(spec);
     return Promise.resolve(this.#keep(`program ${JSON.stringify(spec)}`));
   }
+  findProgram() {
+    return Promise.resolve(undefined);
+  }
+  estimateProgram = () => Promise.resolve(11_000);
+  estimateStore = () => Promise.resolve(1);
+  price = () => Promise.resolve(11_000);
+  runningCost = () => Promise.resolve(0);
+  credits = () => Promise.resolve(1_000_000);
+  forget = () => Promise.reject(new Error("not asked for"));
+  programsUsing = () => Promise.resolve([]);
+  aggregate = () => Promise.resolve(undefined);
+  publishAggregate = () => Promise.reject(new Error("not asked for"));
   message(itemHash: ItemHash) {
     if (!this.known.has(itemHash)) return Promise.resolve(undefined);
     const state = { itemHash, status: "processed", type: "STORE", sender: this.address } as const;
@@ -79,6 +93,7 @@ function fakeModel(id: string, memoryMiB = 768): LocalModel {
     id,
     aliases: [],
     path: `/nowhere/${id}.gguf`,
+    isWhole: true,
     fileName: `${id}.gguf`,
     bytes: 5,
     sha256: parseSha256(sha256(id)),
@@ -94,6 +109,7 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
   const network = new FakeNetwork(url);
   const { calls } = network;
   const parts: Parts = {
+    lockfilePath: "/nowhere/pins.json",
     loadKey: () =>
       Promise.resolve({ source: "file", privateKey: "0x01", address: "0x0000000000000000000000000000000000000001" }),
     startNode() {
@@ -108,10 +124,12 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
     },
     connect: () => Promise.resolve(network),
     catalogue: () => Promise.resolve([]),
+    describeModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),
     findModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),
     runtime: () => Promise.resolve(fakeRecipe("runtime", calls)),
     codeVolume: () => Promise.resolve(fakeRecipe("code volume", calls)),
-    modelVolume: (model) => Promise.resolve(fakeRecipe("model volume", calls, model.id)),
+    modelVolumes: (model) => Promise.resolve([fakeRecipe("model volume", calls, model.id)]),
+    confirm: () => Promise.resolve(undefined),
     openBrowser: (page) => void calls.push(`open ${page}`),
     ...overrides,
   };

@@ -3,7 +3,8 @@ import { PassThrough } from "node:stream";
 import { test } from "node:test";
 
 import { humanOutput, jsonOutput } from "../../../deploy/commands/output.ts";
-import { formatBytes, formatDuration, renderEvent } from "../../../deploy/commands/render.ts";
+import { formatBytes, formatDuration } from "../../../deploy/commands/format.ts";
+import { renderEvent } from "../../../deploy/commands/render.ts";
 import { parseItemHash, parseSha256 } from "../../../src/domain/hash.ts";
 
 const itemHash = parseItemHash("cafe".repeat(16));

@@ -1,0 +1,67 @@
+import type { Cost, DeployedEvent, PlanEvent, PlannedModelLine } from "./events.ts";
+import { formatBytes } from "./format.ts";
+
+/** A plan as people read it. */
+export function renderPlan(plan: PlanEvent): string {
+  const { balance } = plan;
+  const upload = `${formatBytes(plan.uploadBytes)} to upload, about ${formatMinutes(plan.uploadMinutes)}`;
+  const days = balance.daysLeft === undefined ? "" : `, ${balance.daysLeft} days of everything`;
+  return lines(
+    `  network  ${plan.apiServer}`,
+    `  owner    ${plan.owner}`,
+    ...plan.models.flatMap(renderModel),
+    ...plan.unwanted.flatMap(({ model, itemHash }) => [
+      "",
+      `  ${model}: published as ${itemHash}, and not wanted any more; \`pinference forget ${model}\` ends it`,
+    ]),
+    "",
+    `  cost     ${renderCost(plan.cost)}`,
+    `  balance  ${whole(balance.credits)} credits${days}; ${whole(balance.requiredCredits)} must be there to publish`,
+    ...(balance.isEnough ? [] : ["           that is not enough: add credits first"]),
+    `  ${plan.todo ? upload : "nothing to do"}`,
+  );
+}
+
+function renderModel(model: PlannedModelLine): readonly string[] {
+  const { vcpus, memoryMiB, creditsPerHour } = model;
+  return [
+    "",
+    `  ${model.model}: ${model.action} (${model.why})`,
+    `    program          ${vcpus} vCPU, ${memoryMiB} MiB, ${whole(creditsPerHour)} credits an hour`,
+    ...(model.itemHash === undefined ? [] : [`    published as     ${model.itemHash}`]),
+    ...model.images.map(
+      ({ stage, action, bytes, why }) =>
+        `    ${stage.padEnd(15)}  ${action.padEnd(6)}  ${formatBytes(bytes).padStart(9)}  ${why}`,
+    ),
+    ...model.previous.map((hash) => `    earlier program  ${hash} stays, and costs, until it is forgotten`),
+  ];
+}
+
+export function renderDeployed({ model, baseUrl, answer, cost, curl }: DeployedEvent): string {
+  return lines(
+    "",
+    `  ${model}`,
+    `    base URL  ${baseUrl}`,
+    ...(answer === undefined ? [] : [`    answers   ${JSON.stringify(answer)}`]),
+    `    program   ${renderCost(cost)}`,
+    `    ${curl}`,
+  );
+}
+
+function renderCost(cost: Cost): string {
+  const { creditsPerHour, dollarsPerHour, dollarsPerDay, dollarsPerMonth } = cost;
+  const dollars = [dollarsPerHour.toFixed(4), dollarsPerDay.toFixed(2), dollarsPerMonth.toFixed(2)];
+  return `${whole(creditsPerHour)} credits an hour: ${dollars[0]} dollars an hour, ${dollars[1]} a day, ${dollars[2]} a month`;
+}
+
+function formatMinutes(minutes: number): string {
+  return minutes < 1 ? "a minute" : `${Math.ceil(minutes)} minutes`;
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}
+
+function lines(...all: readonly string[]): string {
+  return `${all.join("\n")}\n`;
+}
