@@ -19,7 +19,8 @@ export async function runCommandLine(args: readonly string[], line: CommandLine)
   // Known before the arguments are read, so that their errors come in the right form too.
   const out = line.createOutput(args.includes("--json"));
   try {
-    return (await runCommand(args, line, out)) ?? 0;
+    const code = await runCommand(args, line, out);
+    return typeof code === "number" ? code : 0;
   } catch (error) {
     // Once things are being ended, every failure is a consequence of that.
     const { signal, env } = line.context;

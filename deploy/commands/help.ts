@@ -21,6 +21,9 @@ export function helpForAll(commands: readonly Command[]): string {
     ...columns([
       ["PINFERENCE_DATA_DIR", "where models, keys and the local node's files are kept"],
       ["ALEPH_PRIVATE_KEY", "the key that signs, instead of a throwaway one"],
+      ["ALEPH_OWNER_ADDRESS", "who owns and pays, where the key only has the right to publish in its name"],
+      ["ALEPH_API_SERVER", "API node of the network"],
+      ["PINFERENCE_CATALOGUE", "a directory with a models.json of your own"],
       ["HF_TOKEN", "an account of the Hugging Face hub, for models that ask for one"],
       ["HF_ENDPOINT", "a mirror of the hub"],
       ["PINFERENCE_DEBUG", "1 shows stack traces"],
