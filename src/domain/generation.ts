@@ -260,16 +260,21 @@ export interface Timings {
   readonly predictedMs: number;
 }
 
+/** Where the steps of several prompts are merged: which of them, from 0. */
+interface OfPrompt {
+  readonly prompt?: number;
+}
+
 /**
  * What an engine yields. The order is: one `started`; then for each choice any number of `text` and one `finish`,
  * choices interleaved; then one `done`. Text is valid Unicode, never a part of a stop sequence.
  */
 export type GenerationStep =
-  | { readonly type: "started"; readonly slot?: number }
+  | (OfPrompt & { readonly type: "started"; readonly slot?: number })
   /** The prompt's own tokens, where they were asked for: before any text. The first has no probability. */
-  | { readonly type: "prompt"; readonly tokens: readonly PromptToken[] }
+  | (OfPrompt & { readonly type: "prompt"; readonly tokens: readonly PromptToken[] })
   /** Where it was asked for: the first with `processed` = `cached`, the last with `processed` = `total`. */
-  | { readonly type: "progress"; readonly progress: Progress }
+  | (OfPrompt & { readonly type: "progress"; readonly progress: Progress })
   | {
       readonly type: "text";
       readonly choice: number;

@@ -1,40 +1,21 @@
 import { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
-import type { GenerateRequest, TextPrompt, TokenizedParts } from "../domain/generation.ts";
+import type { GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
-import { CHAT_FIELDS, honoured, neutral, tokenLimit } from "./fields.ts";
+import { CHAT_FIELDS, honoured, tokenLimit } from "./fields.ts";
 import { toTask, toSettings, type RequestSettings } from "./request.ts";
 import { boolean, integer, string } from "./schemas.ts";
-import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
+import { textList } from "./token-parts.ts";
 
 /** OpenAI's, where nothing else is asked for. */
 const DEFAULT_MAX_TOKENS = 16;
 /** More is a batch job, and each of them is a request of its own to the engine. */
 const MAX_PROMPTS = 256;
 
-const promptError = { error: "a string, an array of strings, an array of token ids, or an array of such arrays" };
-const parts = tokenizedParts.min(1, promptError);
-const list = z.array(z.union([tokenizedPart, parts], promptError), promptError).min(1, promptError);
-
-/** One prompt or several, each as texts and token ids in order. */
-const prompt = z
-  .union([z.string(), list], promptError)
-  .transform(toPrompts)
-  .refine((prompts) => prompts.length <= MAX_PROMPTS, { error: `at most ${MAX_PROMPTS} prompts` });
-
-/** A flat array with a number in it is one prompt; of strings alone, each is a prompt. */
-function toPrompts(given: string | z.output<typeof list>): readonly TokenizedParts[] {
-  if (typeof given === "string") return [[given]];
-  if (given.some((item) => typeof item === "number") && given.every((item) => !Array.isArray(item))) {
-    return [given as TokenizedParts];
-  }
-  return given.map((item) => (Array.isArray(item) ? item : [item]));
-}
+const prompt = textList(MAX_PROMPTS, "prompts");
 
 const maxTokensError = { error: "an integer of at least 0, or -1 for no limit" };
-export const NO_LOGPROBS = "this server does not report token probabilities on this route yet. Leave it out.";
-const NO_FIM = "this server does not fill in the middle. Leave it out.";
 
 const {
   messages: _messages,
@@ -57,10 +38,22 @@ const {
   ...shared
 } = CHAT_FIELDS;
 
+/** More would be a vocabulary for each token. */
+const MAX_PROBABILITIES = 1000;
+
 /** What all routes that continue a text take: the chat route's fields without those that belong to conversations. */
 export const TEXT_FIELDS = {
   ...shared,
-  top_logprobs: neutral(integer(0, 20), (count) => count === 0, NO_LOGPROBS),
+  n_probs: honoured(
+    integer(0, MAX_PROBABILITIES).default(0),
+    "likeliest tokens reported beside each, with the probabilities of all",
+  ),
+  post_sampling_probs: honoured(boolean().default(false), "report probabilities as the samplers leave them"),
+  return_tokens: honoured(boolean().default(false), "report the answer's token ids as `tokens`"),
+  response_fields: honoured(
+    z.array(string(), { error: "an array of strings" }).default([]),
+    "keep only these members; `a/b` lifts b out of a",
+  ),
 } as const;
 
 export const COMPLETION_FIELDS = {
@@ -71,18 +64,27 @@ export const COMPLETION_FIELDS = {
     `tokens of each answer, default ${DEFAULT_MAX_TOKENS}; -1 is no limit; 0 only with echo`,
   ),
   n: honoured(integer(1, 20).optional(), "answers to each prompt"),
-  echo: honoured(boolean().default(false), "put the prompt in front of the answer"),
-  best_of: neutral(integer(1, 20), (count) => count === 1, NO_LOGPROBS),
-  logprobs: neutral(integer(0, 5), () => false, NO_LOGPROBS),
-  suffix: neutral(string(), (text) => text === "", NO_FIM),
+  echo: honoured(boolean().default(false), "put the prompt in front of the answer, its probabilities included"),
+  best_of: honoured(integer(1, 20).optional(), "answers that are computed; the n likeliest of them are sent"),
+  logprobs: honoured(integer(0, 5).optional(), "likeliest tokens reported beside each, with the probabilities of all"),
+  suffix: honoured(string().optional(), "what comes after the answer, for models that fill in the middle"),
 } as const;
 
 const completionBody = z.object(schemaOf(COMPLETION_FIELDS));
+
+type CompletionBody = z.output<typeof completionBody>;
 
 export interface CompletionRequest extends RequestSettings {
   /** One for each prompt; all have the same count of choices. */
   readonly generate: readonly GenerateRequest[];
   readonly echo: boolean;
+  /** Answers to each prompt that are sent. */
+  readonly wanted: number;
+  /** Whether token probabilities, and ids, are sent. */
+  readonly logprobs: boolean;
+  readonly returnTokens: boolean;
+  /** Members of a whole answer that are wanted; none is all. */
+  readonly responseFields: readonly string[];
 }
 
 /**
@@ -94,20 +96,48 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
   const { fields, ignored } = readBody(COMPLETION_FIELDS, completionBody, body);
   const limit = fields.n_predict ?? fields.max_tokens ?? DEFAULT_MAX_TOKENS;
   if (fields.max_tokens === 0 && limit === 0 && !fields.echo) {
-    throw new CodedError(
-      "invalid_value",
-      "Invalid value for 'max_tokens': expected an integer of at least 1, or 0 together with 'echo': true, got 0.",
-      { param: "max_tokens" },
-    );
+    throw invalid("max_tokens", "an integer of at least 1, or 0 together with 'echo': true, got 0");
   }
-  const choices = fields.n ?? fields.n_cmpl ?? 1;
-  const task = toTask(fields, choices, limit);
-  return {
-    ...toSettings(fields, ignored),
-    generate: fields.prompt.map((given): GenerateRequest => {
-      const textPrompt: TextPrompt = { kind: "text", parts: given };
-      return { prompt: textPrompt, ...task };
-    }),
-    echo: fields.echo,
+  const { wanted, computed } = countChoices(fields);
+  const likeliest = fields.logprobs ?? (fields.n_probs > 0 ? fields.n_probs : undefined);
+  const isStream = fields.stream;
+  const task: Omit<GenerateRequest, "prompt"> = {
+    ...toTask(fields, computed, limit),
+    // The best answers are known by their tokens' probabilities.
+    topLogprobs: likeliest ?? (computed > wanted ? 0 : undefined),
+    postSampling: fields.post_sampling_probs,
+    reportIds: fields.return_tokens,
+    ...(fields.echo && likeliest !== undefined && { promptLogprobs: likeliest }),
   };
+  return {
+    ...toSettings(fields, isStream && fields.response_fields.length > 0 ? [...ignored, "response_fields"] : ignored),
+    generate: fields.prompt.map((parts) => ({ prompt: toPrompt(parts, fields.suffix), ...task })),
+    echo: fields.echo,
+    wanted,
+    logprobs: likeliest !== undefined,
+    returnTokens: fields.return_tokens,
+    responseFields: isStream ? [] : fields.response_fields,
+  };
+}
+
+function countChoices(fields: CompletionBody): { wanted: number; computed: number } {
+  const wanted = fields.n ?? fields.n_cmpl ?? 1;
+  const computed = fields.best_of ?? wanted;
+  if (computed < wanted) throw invalid("best_of", `an integer of at least 'n', which is ${wanted}, got ${computed}`);
+  if (computed > wanted && fields.stream) {
+    throw invalid("best_of", `as much as 'n' together with 'stream': true, got ${computed}`);
+  }
+  return { wanted, computed };
+}
+
+function toPrompt(parts: TokenizedParts, suffix: string | undefined): Prompt {
+  if (suffix === undefined || suffix === "") return { kind: "text", parts };
+  if (!parts.every((part) => typeof part === "string")) {
+    throw invalid("prompt", "text together with 'suffix', got token ids");
+  }
+  return { kind: "infill", prefix: parts.join(""), suffix, text: "", extra: [] };
+}
+
+function invalid(param: string, expected: string): CodedError {
+  return new CodedError("invalid_value", `Invalid value for '${param}': expected ${expected}.`, { param });
 }

@@ -12,5 +12,10 @@ export function toLogprobs(tokens: readonly TokenChance[]): Record<string, unkno
 }
 
 function toEntry({ text, bytes, logprob }: LikelyToken): Record<string, unknown> {
-  return { token: text, logprob: Number.isFinite(logprob) ? Math.min(logprob, 0) : NEVER, bytes };
+  return { token: text, logprob: toLogprob(logprob), bytes };
+}
+
+/** JSON has no infinity, and rounding must not make more than a certainty. */
+export function toLogprob(logprob: number): number {
+  return Number.isFinite(logprob) ? Math.min(logprob, 0) : NEVER;
 }

@@ -1,11 +1,12 @@
 import { z } from "zod";
 
-import type { GenerateRequest, TokenizedParts } from "../domain/generation.ts";
+import type { GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
-import { NO_LOGPROBS, TEXT_FIELDS } from "./completion-request.ts";
+import { TEXT_FIELDS } from "./completion-request.ts";
 import { honoured, neutral } from "./fields.ts";
+import { toNativeSettings, type NativeSettings } from "./native-settings.ts";
 import { toTask, toSettings, type RequestSettings } from "./request.ts";
-import { array, boolean, string } from "./schemas.ts";
+import { array, string } from "./schemas.ts";
 import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
 
 const MAX_PROMPTS = 256;
@@ -47,13 +48,11 @@ const atLeastZero = { error: "a number of at least 0" };
 const anyNumber = z.number({ error: "a number" });
 
 /** As the fields of /v1/completions that continue a text, with llama.cpp's own ranges. */
-export const NATIVE_FIELDS = {
-  prompt: honoured(prompt, "what to continue: a string, token ids and strings, {prompt_string}, or a list of these"),
+export const NATIVE_TEXT_FIELDS = {
   ...TEXT_FIELDS,
   temperature: honoured(z.number(atLeastZero).min(0, atLeastZero).default(0.8), "0 is greedy"),
   presence_penalty: honoured(anyNumber.default(0), "subtracted once from tokens seen"),
   frequency_penalty: honoured(anyNumber.default(0), "subtracted for each time a token was seen"),
-  logprobs: neutral(boolean(), (wanted) => !wanted, NO_LOGPROBS),
   image_data: neutral(array(), isEmpty, TEXT_ONLY),
   multimodal_data: neutral(array(), isEmpty, TEXT_ONLY),
   system_prompt: {
@@ -61,6 +60,11 @@ export const NATIVE_FIELDS = {
     schema: z.unknown().optional(),
     meaning: "no effect, reported as ignored",
   },
+} as const;
+
+export const NATIVE_FIELDS = {
+  prompt: honoured(prompt, "what to continue: a string, token ids and strings, {prompt_string}, or a list of these"),
+  ...NATIVE_TEXT_FIELDS,
 } as const;
 
 const nativeBody = z.object(schemaOf(NATIVE_FIELDS));
@@ -71,15 +75,11 @@ export interface NativeRequest extends RequestSettings {
   readonly isList: boolean;
   /** llama.cpp's echo of all parameters, defaults filled in. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Whether token ids are sent with whole answers; streams always have them. */
+  readonly returnTokens: boolean;
+  /** Members of the last object that are wanted; none is all. */
+  readonly responseFields: readonly string[];
 }
-
-/** What llama.cpp reports of what this server does not do. */
-const OFF = {
-  n_probs: 0,
-  post_sampling_probs: false,
-  grammar: "",
-  lora: [],
-};
 
 /**
  * Body of POST /completion → what the engine is asked.
@@ -89,21 +89,36 @@ const OFF = {
 export function parseNativeRequest(body: unknown): NativeRequest {
   const { fields, ignored } = readBody(NATIVE_FIELDS, nativeBody, body);
   const { isList, prompts } = fields.prompt;
+  return {
+    ...toNativeTask(
+      fields,
+      ignored,
+      prompts.map((parts) => ({ kind: "text", parts })),
+    ),
+    ...(isList && { isList }),
+  };
+}
+
+/** What native routes make of a body beside its prompt. */
+export function toNativeTask(
+  fields: NativeSettings,
+  ignored: readonly string[],
+  prompts: readonly Prompt[],
+): NativeRequest {
   const choices = fields.n ?? fields.n_cmpl ?? 1;
   const limit = fields.n_predict ?? fields.max_tokens;
-  const task = toTask(fields, choices, limit);
-  const generate = prompts.map((parts): GenerateRequest => ({ prompt: { kind: "text", parts }, ...task }));
-  const { prompt: _prompt, logit_bias: biases, ...rest } = fields;
-  const settings = {
-    ...OFF,
-    ...rest,
-    samplers: task.sampling.samplers,
-    seed: fields.seed ?? -1,
-    stop: task.stop,
-    n_predict: limit ?? -1,
-    max_tokens: limit ?? -1,
-    // JSON has no infinity: "never" is null, as JSON.stringify has it.
-    logit_bias: biases,
+  const task: Omit<GenerateRequest, "prompt"> = {
+    ...toTask(fields, choices, limit),
+    topLogprobs: fields.n_probs > 0 ? fields.n_probs : undefined,
+    postSampling: fields.post_sampling_probs,
+    reportIds: fields.stream || fields.return_tokens,
   };
-  return { ...toSettings(fields, ignored), generate, isList: isList || choices > 1, settings };
+  return {
+    ...toSettings(fields, ignored),
+    generate: prompts.map((given) => ({ prompt: given, ...task })),
+    isList: choices > 1,
+    settings: toNativeSettings(fields, task),
+    returnTokens: fields.return_tokens,
+    responseFields: fields.response_fields,
+  };
 }

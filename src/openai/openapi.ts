@@ -3,8 +3,11 @@ import { z } from "zod";
 import { COMPLETION_FIELDS } from "./completion-request.ts";
 import { schemaOf } from "./body.ts";
 import { CHAT_FIELDS, type Field } from "./fields.ts";
+import { EMBEDDING_FIELDS, NATIVE_EMBEDDING_FIELDS } from "./embedding-request.ts";
+import { INFILL_FIELDS } from "./infill-request.ts";
 import { NATIVE_FIELDS } from "./native-request.ts";
 import { RESPONSE_FIELDS } from "./responses/request.ts";
+import { RERANK_FIELDS } from "./rerank.ts";
 import { DETOKENIZE_FIELDS, TOKENIZE_FIELDS } from "./token-requests.ts";
 
 /** Of the API; as in package.json. */
@@ -36,6 +39,10 @@ export const BODIES: Readonly<Record<string, Fields>> = {
   CompletionRequest: COMPLETION_FIELDS,
   NativeRequest: NATIVE_FIELDS,
   ResponseRequest: RESPONSE_FIELDS,
+  InfillRequest: INFILL_FIELDS,
+  EmbeddingRequest: EMBEDDING_FIELDS,
+  NativeEmbeddingRequest: NATIVE_EMBEDDING_FIELDS,
+  RerankRequest: RERANK_FIELDS,
   TokenizeRequest: TOKENIZE_FIELDS,
   DetokenizeRequest: DETOKENIZE_FIELDS,
 };
@@ -106,6 +113,18 @@ const ROUTES: Readonly<Record<string, Route>> = {
         query("wait", { type: "number", minimum: 0, maximum: 25, default: 0 }),
       ],
     },
+  },
+  "/infill": {
+    post: { summary: "Fill a gap in a text, as llama.cpp's server does", body: "InfillRequest", answers: GENERATED },
+  },
+  "/v1/embeddings": { post: { summary: "Texts to vectors", body: "EmbeddingRequest" } },
+  "/embedding": {
+    aliases: ["/embeddings"],
+    post: { summary: "Texts to vectors, as llama.cpp's server does", body: "NativeEmbeddingRequest" },
+  },
+  "/v1/rerank": {
+    aliases: ["/rerank", "/v1/reranking", "/reranking"],
+    post: { summary: "Texts sorted by their likeness to a query", body: "RerankRequest" },
   },
   "/v1/models": { aliases: ["/models"], get: { summary: "The served model, as a list" } },
   "/v1/models/{id}": { aliases: ["/models/{id}"], get: { summary: "The served model", parameters: [modelId] } },

@@ -18,9 +18,10 @@ import { ResponseStore } from "./responses/store.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { applyTemplate, inputTokens } from "./routes/chat-questions.ts";
+import { embeddings, nativeEmbeddings, rerank } from "./routes/embeddings.ts";
 import { health } from "./routes/health.ts";
 import { model, models } from "./routes/models.ts";
-import { nativeCompletion } from "./routes/native-completion.ts";
+import { infill, nativeCompletion } from "./routes/native-completion.ts";
 import { openApi } from "./routes/openapi.ts";
 import {
   cancelResponse,
@@ -84,11 +85,15 @@ export function createApp(options: AppOptions): Express {
     [["/apply-template"], applyTemplate(options)],
     [["/tokenize"], tokenize(engine)],
     [["/detokenize"], detokenize(engine)],
+    [["/v1/embeddings"], embeddings(options)],
+    [["/embedding", "/embeddings"], nativeEmbeddings(options)],
+    [["/v1/rerank", "/rerank", "/v1/reranking", "/reranking"], rerank(options)],
   ];
   for (const [aliases, handler] of questions) {
     serve(app, aliases, { POST: [jsonBody(bodyLimitBytes), ready, handler] });
   }
   serve(app, ["/completion", "/completions"], { POST: [jsonBody(bodyLimitBytes), nativeCompletion(options)] });
+  serve(app, ["/infill"], { POST: [jsonBody(bodyLimitBytes), infill(options)] });
   serve(app, ["/v1/completions"], { POST: [jsonBody(bodyLimitBytes), completions(options)] });
   serveResponses(app, options, ready);
 

@@ -66,7 +66,6 @@ async function* merge(
   const add = (index: number, steps: AsyncIterator<GenerationStep>) => running.set(index, start(index, steps));
   let nextPrompt = 1;
   let total: Done | undefined;
-  let started = false;
   add(0, first);
   try {
     while (running.size > 0 || nextPrompt < requests.length) {
@@ -92,10 +91,7 @@ async function* merge(
       if (step.type === "done") total = addUp(total, step);
       else if (step.type === "text" || step.type === "finish") {
         yield { ...step, choice: from.index * requests[from.index]!.choices + step.choice };
-      } else if (step.type === "started" && !started) {
-        started = true;
-        yield step;
-      }
+      } else yield { ...step, prompt: from.index };
     }
     if (total !== undefined) yield total;
   } finally {

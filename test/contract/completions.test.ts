@@ -5,6 +5,7 @@ import OpenAI from "openai";
 import supertest from "supertest";
 
 import type { Engine } from "../../src/domain/engine.ts";
+import type { TextLogprobs } from "../../src/openai/text-logprobs.ts";
 import { startDemoEngine } from "../support/demo-engine.ts";
 import { appOf, eventsIn, listen } from "../support/server.ts";
 
@@ -12,6 +13,7 @@ interface Choice {
   readonly index: number;
   readonly text: string;
   readonly finish_reason: string | null;
+  readonly logprobs: TextLogprobs | null;
 }
 interface Answer {
   readonly choices: readonly Choice[];
@@ -167,10 +169,12 @@ describe("completions over the demo model", () => {
   test("what this route does not do is refused by name", async () => {
     const cases: [object, string, string][] = [
       [{ suffix: "end" }, "unsupported_parameter", "suffix"],
-      [{ logprobs: 2 }, "unsupported_parameter", "logprobs"],
-      [{ top_logprobs: 2 }, "unsupported_parameter", "top_logprobs"],
-      [{ n_probs: 2 }, "unsupported_parameter", "n_probs"],
-      [{ best_of: 2 }, "unsupported_parameter", "best_of"],
+      [{ logprobs: 6 }, "invalid_value", "logprobs"],
+      [{ logprobs: true }, "invalid_type", "logprobs"],
+      [{ n_probs: -2 }, "invalid_value", "n_probs"],
+      [{ n: 3, best_of: 2 }, "invalid_value", "best_of"],
+      [{ best_of: 2, stream: true }, "invalid_value", "best_of"],
+      [{ best_of: 21 }, "invalid_value", "best_of"],
       [{ samplers: "q" }, "invalid_value", "samplers"],
       [{ max_tokens: 0 }, "invalid_value", "max_tokens"],
       [{ n: 21 }, "invalid_value", "n"],
@@ -183,6 +187,45 @@ describe("completions over the demo model", () => {
     }
     const { headers } = await post({ prompt: "a", messages: [], max_tokens: 1 }).expect(200);
     assert.equal(headers["x-ignored-params"], "messages");
+  });
+
+  test("logprobs have OpenAI's old shape, whole and streamed", async () => {
+    const [choice] = (await ask({ prompt: question, logprobs: 2 })).choices;
+    const { tokens, token_logprobs, top_logprobs, text_offset } = choice!.logprobs!;
+    assert.equal(tokens.join(""), expected);
+    assert.ok(token_logprobs.every((logprob) => logprob !== null && logprob <= 0));
+    assert.ok(top_logprobs.every((top) => Object.keys(top!).length === 2));
+    assert.deepEqual(top_logprobs[0]![tokens[0]!], token_logprobs[0]);
+    for (const [index, offset] of text_offset.entries()) assert.ok(expected.startsWith(tokens[index]!, offset));
+    const { text } = await post({ prompt: question, temperature: 0, logprobs: 2, stream: true }).expect(200);
+    const pieces = eventsIn(text)
+      .slice(0, -1)
+      .flatMap((event) => (JSON.parse(event) as Answer).choices[0]?.logprobs ?? []);
+    assert.deepEqual(
+      pieces.flatMap((piece) => piece.text_offset),
+      text_offset,
+    );
+    assert.deepEqual(
+      pieces.flatMap((piece) => piece.tokens),
+      tokens,
+    );
+    assert.equal((await ask({ prompt: question })).choices[0]!.logprobs, null);
+  });
+
+  test("best_of computes more answers and sends the likeliest", async () => {
+    const body = { prompt: chatml("Tell me a story."), temperature: 1.5, seed: 5, max_tokens: 12, logprobs: 0 };
+    const all = await ask({ ...body, n: 5 });
+    const mean = (choice: Choice) => {
+      const { token_logprobs: logprobs } = choice.logprobs!;
+      return logprobs.reduce<number>((sum, logprob) => sum + logprob!, 0) / logprobs.length;
+    };
+    const sorted = all.choices.toSorted((a, b) => mean(b) - mean(a));
+    const best = await ask({ ...body, n: 2, best_of: 5 });
+    assert.deepEqual(
+      best.choices.map(({ index, text }) => [index, text]),
+      sorted.slice(0, 2).map(({ text }, index) => [index, text]),
+    );
+    assert.equal(best.usage?.completion_tokens, all.usage?.completion_tokens);
   });
 
   test("a client that leaves frees all slots of its prompts", async (t) => {

@@ -120,8 +120,9 @@ describe("llama.cpp's completion over the demo model", () => {
       [{ prompt: [999_999] }, "invalid_value", "prompt"],
       [{ prompt: "a", n_predict: -2 }, "invalid_value", "n_predict"],
       [{ prompt: "a", temperature: -1 }, "invalid_value", "temperature"],
-      [{ prompt: "a", logprobs: true }, "unsupported_parameter", "logprobs"],
-      [{ prompt: "a", top_logprobs: 1 }, "unsupported_parameter", "top_logprobs"],
+      [{ prompt: "a", n_probs: -1 }, "invalid_value", "n_probs"],
+      [{ prompt: "a", post_sampling_probs: 1 }, "invalid_type", "post_sampling_probs"],
+      [{ prompt: "a", response_fields: [1] }, "invalid_type", "response_fields[0]"],
       [{ prompt: "a", image_data: [{}] }, "unsupported_parameter", "image_data"],
       [{ prompt: "word ".repeat(4000) }, "context_length_exceeded", "prompt"],
     ];
@@ -129,7 +130,76 @@ describe("llama.cpp's completion over the demo model", () => {
       const { error } = (await post(body).expect(400)).body as { error: Members };
       assert.deepEqual([error["code"], error["param"]], [code, param], JSON.stringify(body).slice(0, 80));
     }
-    const { headers } = await post({ prompt: "a", n_predict: 1, system_prompt: "x" }).expect(200);
-    assert.equal(headers["x-ignored-params"], "system_prompt");
+    const { headers } = await post({ prompt: "a", n_predict: 1, system_prompt: "x", logprobs: 1 }).expect(200);
+    assert.equal(headers["x-ignored-params"], "system_prompt, logprobs");
+  });
+
+  test("n_probs reports each token with its likeliest rivals, joined to the text", async () => {
+    const answer = await ask({ prompt: question, n_probs: 3, return_tokens: true });
+    const chances = answer["completion_probabilities"] as (Members & { top_logprobs: Members[]; bytes: number[] })[];
+    assert.equal(chances.length, answer["tokens_predicted"]);
+    assert.equal(Buffer.from(chances.flatMap(({ bytes }) => bytes)).toString(), expected);
+    for (const chance of chances) {
+      assert.deepEqual(Object.keys(chance), ["id", "token", "bytes", "logprob", "top_logprobs"]);
+      assert.equal(chance.top_logprobs.length, 3);
+      // Greedy: the chosen one is the likeliest.
+      assert.equal(chance.top_logprobs[0]!["id"], chance["id"]);
+    }
+  });
+
+  test("a stream's pieces have the probabilities of their tokens", async () => {
+    const { text } = await post({ prompt: question, temperature: 0, n_probs: 2, stream: true }).expect(200);
+    const events = eventsIn(text).map((event) => JSON.parse(event) as Members);
+    const last = events.pop()!;
+    assert.equal("completion_probabilities" in last, false);
+    const chances = events.flatMap((event) => event["completion_probabilities"] as unknown[]);
+    assert.equal(chances.length, last["tokens_predicted"]);
+  });
+
+  test("response_fields keeps what it names, lifted where it has a path", async () => {
+    const wanted = ["content", "generation_settings/n_predict", "nothing", "timings/cache_n/x"];
+    const answer = await ask({ prompt: question, response_fields: wanted });
+    assert.deepEqual(answer, { content: expected, "generation_settings/n_predict": -1 });
+    const { text } = await post({ prompt: question, temperature: 0, stream: true, response_fields: ["content"] });
+    const events = eventsIn(text).map((event) => JSON.parse(event) as Members);
+    assert.deepEqual(events.pop(), { content: "" });
+    assert.ok(events.every((event) => "stop" in event));
+  });
+
+  test("generation_settings echoes every parameter, defaults filled in", async () => {
+    const answer = await ask({
+      prompt: question,
+      n_predict: 1,
+      logit_bias: [
+        [5, 1.5],
+        ["x", false],
+      ],
+      stop: "zzz",
+    });
+    const settings = answer["generation_settings"] as Members;
+    const names =
+      "seed temperature dynatemp_range dynatemp_exponent top_k top_p min_p typical_p top_n_sigma xtc_probability xtc_threshold repeat_penalty repeat_last_n presence_penalty frequency_penalty dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers mirostat mirostat_tau mirostat_eta adaptive_target adaptive_decay min_keep samplers logit_bias ignore_eos stop max_tokens n_predict n_keep n_discard n_probs post_sampling_probs return_tokens cache_prompt id_slot t_max_predict_ms n_indent timings_per_token response_fields stream grammar lora";
+    for (const name of names.split(" ")) assert.ok(name in settings, name);
+    assert.deepEqual(settings["logit_bias"], [
+      { token: 5, bias: 1.5 },
+      { token: "x", bias: false },
+    ]);
+    assert.deepEqual([settings["stop"], settings["max_tokens"]], [["zzz"], 1]);
+  });
+
+  test("infill is 501 by a model without tokens for it, and refuses bad bodies first", async () => {
+    const body = { input_prefix: "def a():", input_suffix: "end" };
+    const { error } = (await post(body, "/infill").expect(501)).body as { error: Members };
+    assert.deepEqual([error["type"], error["code"]], ["not_supported_error", "not_supported"]);
+    for (const [members, code, param] of [
+      [{ input_suffix: undefined }, "missing_required_parameter", "input_suffix"],
+      [{ input_prefix: 1 }, "invalid_type", "input_prefix"],
+      [{ input_extra: ["x"] }, "invalid_type", "input_extra[0]"],
+      [{ input_extra: [{ filename: "a" }] }, "missing_required_parameter", "input_extra[0].text"],
+      [{ prompt: 1 }, "invalid_type", "prompt"],
+    ] as const) {
+      const refused = (await post({ ...body, ...members }, "/infill").expect(400)).body as { error: Members };
+      assert.deepEqual([refused.error["code"], refused.error["param"]], [code, param]);
+    }
   });
 });

@@ -62,7 +62,11 @@ test("steps of several prompts come as those of one request, with counts and tim
     [0, 1].map((choice) => taken.filter((step) => "choice" in step && step.choice === choice).length),
     [3, 3],
   );
-  assert.equal(taken.filter(({ type }) => type === "started" || type === "done").length, 2);
+  assert.deepEqual(
+    taken.flatMap((step) => (step.type === "started" ? [step.prompt] : [])),
+    [0, 1],
+  );
+  assert.equal(taken.filter(({ type }) => type === "done").length, 1);
   const last = taken.at(-1)!;
   assert.ok(last.type === "done");
   assert.deepEqual(last.usage, { promptTokens: 6, cachedTokens: 2, completionTokens: 4 });
