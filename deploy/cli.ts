@@ -12,6 +12,7 @@ import { plan } from "./commands/plan.ts";
 import { progressModeFor } from "./commands/progress-bar.ts";
 import { createProgressLine } from "./commands/progress-line.ts";
 import { up } from "./commands/up.ts";
+import { verify } from "./commands/verify.ts";
 import { endOnBugs, endOnSignals, ignoreClosedPipes } from "./ending.ts";
 import { createParts } from "./parts.ts";
 
@@ -32,7 +33,7 @@ endOnSignals(ending);
 endOnBugs(ending);
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: [up, plan, deploy, modelList, node],
+  commands: [up, plan, deploy, verify, modelList, node],
   version,
   context: { env, signal: ending.signal, parts: createParts(packageRoot, env) },
   print: (text) => void process.stdout.write(text),

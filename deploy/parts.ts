@@ -30,6 +30,10 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
       const { createAlephNetwork } = await import("./network/aleph.ts");
       return createAlephNetwork({ apiServer, privateKey, owner, outbox: await openOutbox(directory) });
     },
+    async reader(apiServer, signal) {
+      const { createReader } = await import("./parts/reader.ts");
+      return createReader(apiServer, signal);
+    },
     catalogue: async () => (await models()).listCatalogue(env),
     describeModel: async (reference, request, out, signal) =>
       (await models()).describeModel(reference, { ...request, env, out, signal }),

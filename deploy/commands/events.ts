@@ -135,6 +135,22 @@ export interface DeployedEvent {
   readonly curl: string;
 }
 
+/** Of `verify`: one claim, and what was seen. */
+export interface FindingEvent {
+  readonly event: "finding";
+  readonly link: string;
+  readonly ok: boolean;
+  readonly evidence: string;
+}
+
+interface VerifiedEvent {
+  readonly event: "verified";
+  readonly itemHash: ItemHash;
+  readonly ok: boolean;
+  /** Whether the images were built again. */
+  readonly isDeep: boolean;
+}
+
 /** Ended by Ctrl-C or a signal, with nothing left behind. */
 interface StoppedEvent {
   readonly event: "stopped";
@@ -150,4 +166,13 @@ export interface ErrorEvent {
 }
 
 export type CommandEvent =
-  PlanEvent | DeployedEvent | StageEvent | NoteEvent | ReadyEvent | CatalogueEvent | StoppedEvent | ErrorEvent;
+  | FindingEvent
+  | VerifiedEvent
+  | PlanEvent
+  | DeployedEvent
+  | StageEvent
+  | NoteEvent
+  | ReadyEvent
+  | CatalogueEvent
+  | StoppedEvent
+  | ErrorEvent;

@@ -39,7 +39,7 @@ export interface Operator {
   readonly lockfile: Lockfile;
 }
 
-function apiServerOf(options: NetworkOptions, env: CommandContext["env"]): string {
+export function apiServerOf(options: NetworkOptions, env: CommandContext["env"]): string {
   return (options["api-server"] ?? (env["ALEPH_API_SERVER"] || PUBLIC_API_SERVER)).replace(/\/+$/, "");
 }
 

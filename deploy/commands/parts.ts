@@ -1,6 +1,7 @@
 import type { Sha256 } from "../../src/domain/hash.ts";
 import type { AlephNetwork } from "../network/aleph.ts";
 import type { ImageRecipe } from "../stages/pin-image.ts";
+import type { VerifyTools } from "../verify/verify.ts";
 import type { Output } from "./output.ts";
 
 /** A model file on this machine, checked. */
@@ -85,6 +86,11 @@ export interface Parts {
   startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode>;
   /** Messages on their way are kept in `directory`. */
   connect(apiServer: string, key: Key, place: NetworkPlace): Promise<AlephNetwork>;
+  /** What verifying asks of a node, without a key. */
+  reader(
+    apiServer: string,
+    signal: AbortSignal,
+  ): Promise<Pick<VerifyTools, "findMessage" | "delegationsOf" | "fileUrl">>;
   catalogue(): Promise<readonly CatalogueLine[]>;
   /** As `findModel`, but downloads at most the header. Errors: `config_invalid` where the sha256 is not known. */
   describeModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;

@@ -6,6 +6,7 @@ const STAGE_WIDTH = 14;
 const OUTCOME_WIDTH = 9;
 const BYTES_WIDTH = 9;
 const HASH_LETTERS = 8;
+const LINK_WIDTH = 24;
 
 type Paint = (style: keyof typeof STYLES, text: string) => string;
 
@@ -27,6 +28,10 @@ export function renderEvent(event: CommandEvent, color: boolean): string {
       return renderPlan(event);
     case "deployed":
       return renderDeployed(event);
+    case "finding":
+      return `  ${event.ok ? paint("green", "ok    ") : paint("red", "WRONG ")}  ${event.link.padEnd(LINK_WIDTH)}  ${event.evidence}\n`;
+    case "verified":
+      return renderVerified(event, paint);
     case "stopped":
       // The terminal has written ^C where this would begin.
       return "\n  stopped\n";
@@ -69,6 +74,14 @@ function renderReady(event: ReadyEvent, paint: Paint): string {
   ]);
   const end = event.stays ? ["", `  All models: ${event.index}`, `  ${paint("dim", "Ctrl-C ends it.")}`] : [];
   return `${[...models, ...end].join("\n")}\n`;
+}
+
+function renderVerified({ ok, isDeep, itemHash }: Extract<CommandEvent, { event: "verified" }>, paint: Paint): string {
+  if (!ok) return `\n  ${paint("red", "not verified")}  ${itemHash}: see the lines that say WRONG\n`;
+  const whole = "what answers at this hash is what these sources and this model file give, and it cannot change";
+  const partly =
+    "its messages and files are what their hashes say; whether they come from these sources was not checked";
+  return `\n  ${paint("green", "verified")}  ${itemHash}: ${isDeep ? whole : partly}\n`;
 }
 
 function renderModel({ id, bytes, contextLength, licence, source }: CatalogueEvent): string {

@@ -13,7 +13,7 @@ import type { ItemContent, JsonObject, MessageRecord, ProcessedRecord } from "./
 import { maySend } from "./permissions.ts";
 import { Rejection } from "./rejection.ts";
 import { forgetTargets, requireRules, type RuleContext } from "./rules.ts";
-import { isSignedBySender } from "./verify-signature.ts";
+import { isSignedBySender } from "../messages/verify-signature.ts";
 
 /** A stored content is read whole. */
 const STORED_CONTENT_BYTES = 25 * 1_048_576;

@@ -123,6 +123,7 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
       });
     },
     connect: () => Promise.resolve(network),
+    reader: () => Promise.reject(new Error("not asked for")),
     catalogue: () => Promise.resolve([]),
     describeModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),
     findModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),

@@ -14,7 +14,7 @@ import type { MessageRecord, ProcessedRecord } from "../message-store.ts";
 import { readItem } from "../processor.ts";
 import { Rejection } from "../rejection.ts";
 import { receiveUpload } from "../upload.ts";
-import { isSignedBySender } from "../verify-signature.ts";
+import { isSignedBySender } from "../../messages/verify-signature.ts";
 import { INVALID_FORMAT, publishedStatus, requireFormat, SYNC_WAIT_MS } from "./messages.ts";
 import type { NodeParts } from "./node-parts.ts";
 

@@ -1,6 +1,6 @@
 import { utils } from "ethers";
 
-import { verificationText, type Envelope } from "../messages/envelope.ts";
+import { verificationText, type Envelope } from "./envelope.ts";
 
 /**
  * EIP-191 over the message's verification text; the recovered address must be the sender's. The SDK signs as ETH
