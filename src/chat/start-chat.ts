@@ -1,24 +1,45 @@
-import type { ChatGeneration, ChatStep, ChatTask } from "../domain/chat.ts";
+import type { ChatGeneration, ChatTask } from "../domain/chat.ts";
 import type { Engine } from "../domain/engine.ts";
-import type { ChatPrompt, GenerationStep } from "../domain/generation.ts";
+import { answerGrammar, type CallForm } from "./answer-grammar.ts";
+import { toChatSteps } from "./chat-steps.ts";
+import { toPrompt } from "./prompt.ts";
+import { THINK_END, THINK_START, thinkingPlace } from "./thinking.ts";
+import { callableTools } from "./tools.ts";
 
 /**
  * Runs a chat: tools become a part of the prompt and a grammar, the answer's text becomes text, thinking and calls.
- * Errors: as `Engine.generate`.
+ * Errors: as `Engine.generate`; `invalid_json_schema` for tools whose arguments cannot be held.
  */
 export async function startChat(engine: Engine, task: ChatTask, signal: AbortSignal): Promise<ChatGeneration> {
-  const { promptTokens, steps } = await engine.generate({ prompt: toPrompt(task), ...task.generate }, signal);
-  return { promptTokens, steps: toChatSteps(steps) };
-}
-
-/** The conversation as the engine reads it: what `startChat` would evaluate. */
-export function toPrompt({ messages, tools, ending, variables }: ChatTask): ChatPrompt {
-  return { kind: "chat", messages, ending, variables, ...(tools.length > 0 && { tools }) };
-}
-
-async function* toChatSteps(steps: AsyncIterable<GenerationStep>): AsyncGenerator<ChatStep> {
-  for await (const step of steps) {
-    if (step.type === "done") yield { ...step, usage: { ...step.usage, thinkingTokens: 0 } };
-    else if (step.type !== "prompt") yield step;
-  }
+  const { prompt, syntax } = toPrompt(engine, task);
+  const { tools, toolChoice, generate } = task;
+  const calls: CallForm | undefined =
+    tools.length === 0
+      ? undefined
+      : {
+          syntax,
+          tools: callableTools(tools, toolChoice),
+          isForced: toolChoice.mode === "required" || toolChoice.mode === "function",
+          isSingle: toolChoice.mode === "function" || !task.parallelCalls,
+        };
+  // Thinking is left in free text only: beside a form, or calls alone, it has no place in the answer.
+  const isInline = task.thinking === "none" && generate.grammar === undefined && calls?.isForced !== true;
+  const thinking = isInline ? "none" : thinkingPlace(engine, prompt);
+  const canCall = calls !== undefined && calls.tools.length > 0;
+  const visibleTokens = [
+    ...(canCall ? syntax.controlTokens : []),
+    ...(thinking === "none" ? [] : [THINK_START, THINK_END]),
+  ];
+  const { promptTokens, steps } = await engine.generate(
+    {
+      ...generate,
+      prompt,
+      grammar: answerGrammar({ thinking, calls, text: generate.grammar }),
+      ...(visibleTokens.length > 0 && { visibleTokens }),
+      ...(thinking !== "none" && { reportIds: true }),
+    },
+    signal,
+  );
+  const names = new Set(calls?.tools.map(({ name }) => name));
+  return { promptTokens, steps: toChatSteps(steps, { thinking, syntax: canCall ? syntax : undefined, names }) };
 }

@@ -17,8 +17,12 @@ export interface ToolCall {
 export interface ToolDefinition {
   readonly name: string;
   readonly description?: string;
-  /** JSON Schema of the arguments. */
+  /** JSON Schema of the arguments; without one, there are none. */
   readonly parameters?: Readonly<Record<string, unknown>>;
+  /** Refuse parameters that cannot be enforced in full. Default false: what cannot be enforced is left to the model. */
+  readonly strict?: boolean;
+  /** The member of the request that holds the parameters, for refusals. */
+  readonly param?: string;
 }
 
 /** A conversation, put into text by the model's template. Text in messages is never parsed for special tokens. */

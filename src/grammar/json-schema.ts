@@ -42,6 +42,9 @@ const COMMON: Readonly<Record<string, string>> = {
   array: `"[" ws (value ws ("," ws value ws)*)? "]"`,
 };
 
+/** The rules that those of schemas refer to. `ws` is the white space between tokens. */
+export const JSON_RULES: readonly string[] = Object.entries(COMMON).map(([name, body]) => `${name} ::= ${body}`);
+
 /** Keywords that say nothing about which values fit, or that are handled where they stand. */
 const KNOWN = new Set(
   (
@@ -58,12 +61,26 @@ const KNOWN = new Set(
  * Errors: `invalid_json_schema`.
  */
 export function schemaToGrammar(schema: unknown, options: SchemaOptions): string {
-  return new Converter(schema, options).convert();
+  const { root, rules } = schemaToRules(schema, options);
+  return [`root ::= ${root}`, ...rules, ...JSON_RULES].join("\n");
+}
+
+/** A schema's rules, to be joined with those of others and with `JSON_RULES`. */
+export interface SchemaRules {
+  /** An expression that can stand in a sequence. */
+  readonly root: string;
+  readonly rules: readonly string[];
+}
+
+/** As `schemaToGrammar`. Names of rules begin with `prefix`, so that several schemas fit into one grammar. */
+export function schemaToRules(schema: unknown, options: SchemaOptions, prefix = ""): SchemaRules {
+  return new Converter(schema, options, prefix).convert();
 }
 
 class Converter {
   readonly #root: unknown;
   readonly #options: SchemaOptions;
+  readonly #prefix: string;
   readonly #rules = new Map<string, string>();
   readonly #names = new Map<string, string>();
   /** Rules of references, by pointer; undefined while nothing fits. */
@@ -76,23 +93,24 @@ class Converter {
   #depth = 0;
   #schemas = 0;
 
-  constructor(root: unknown, options: SchemaOptions) {
+  constructor(root: unknown, options: SchemaOptions, prefix: string) {
     this.#root = root;
     this.#options = options;
+    this.#prefix = prefix;
   }
 
-  convert(): string {
+  convert(): SchemaRules {
     if (typeof this.#root !== "object" || this.#root === null || Array.isArray(this.#root)) {
       throw this.#fault("expected an object");
     }
     this.#measure();
     const root = this.#compileRoot();
     if (root === undefined) throw this.#fault("no value fits it");
-    const used = [`root ::= ${root}`, ...[...this.#rules].map(([name, body]) => `${name} ::= ${body}`)];
-    const text = [...used, ...Object.entries(COMMON).map(([name, body]) => `${name} ::= ${body}`)].join("\n");
+    const rules = [...this.#rules].map(([name, body]) => `${name} ::= ${body}`);
+    const text = [`root ::= ${root}`, ...rules, ...JSON_RULES].join("\n");
     const fault = branchingFault(this.#check(text), { unions: this.#unions, beginnings: this.#beginnings });
     if (fault !== undefined) throw this.#fault(fault);
-    return text;
+    return { root, rules };
   }
 
   #check(text: string): Rules {
@@ -199,7 +217,7 @@ class Converter {
     if (typeof reference !== "string") throw this.#fault("expected strings as $ref");
     if (this.#references.has(reference)) return this.#references.get(reference);
     const target = this.#lookUp(reference);
-    const name = `ref-${this.#references.size}`;
+    const name = `${this.#prefix}ref-${this.#references.size}`;
     this.#references.set(reference, name);
     const body = this.#compile(target);
     if (body === undefined) this.#references.set(reference, undefined);
@@ -472,7 +490,7 @@ class Converter {
   #rule(body: string): string {
     const known = this.#names.get(body);
     if (known !== undefined) return known;
-    const name = `r${this.#names.size}`;
+    const name = `${this.#prefix}r${this.#names.size}`;
     this.#names.set(body, name);
     this.#define(name, body);
     return name;

@@ -1,12 +1,16 @@
 import type { ChatFinishReason, ChatStep } from "../domain/chat.ts";
 import type { Progress, Timings, TokenChance } from "../domain/generation.ts";
+import { toReason } from "./chat-response.ts";
 import { toLogprobs } from "./logprobs.ts";
+import { toProgress } from "./progress.ts";
 import type { AnswerHead } from "./response.ts";
 import { toTimings, toUsage } from "./usage.ts";
 
 export interface ChatChunkOptions {
   readonly choices: number;
   readonly includeUsage: boolean;
+  /** Calls are written as the old `function_call`. */
+  readonly oldCalls: boolean;
 }
 
 /**
@@ -17,7 +21,7 @@ export interface ChatChunkOptions {
  */
 export function createChatChunkEncoder(
   { id, created, model, fingerprint }: AnswerHead,
-  { choices, includeUsage }: ChatChunkOptions,
+  { choices, includeUsage, oldCalls }: ChatChunkOptions,
 ): (step: ChatStep) => string {
   const common = { id, object: "chat.completion.chunk", created, model, system_fingerprint: fingerprint };
   // `{…,"choices":[` without the end of the object
@@ -41,7 +45,7 @@ export function createChatChunkEncoder(
   }
 
   function reasonChoice(choice: number, reason: ChatFinishReason): string {
-    return `${starts[choice]}{},"logprobs":null,"finish_reason":"${reason}"}]${usage}`;
+    return `${starts[choice]}{},"logprobs":null,"finish_reason":"${toReason(reason, oldCalls)}"}]${usage}`;
   }
 
   return (step) => {
@@ -54,12 +58,14 @@ export function createChatChunkEncoder(
         return event(step.choice, `{"${member}":${JSON.stringify(step.text)}}`, step);
       }
       case "call": {
-        const call = { index: step.call, id: step.id, type: "function", function: { name: step.name, arguments: "" } };
-        return event(step.choice, JSON.stringify({ tool_calls: [call] }), step);
+        const named = { name: step.name, arguments: "" };
+        const call = { index: step.call, id: step.id, type: "function", function: named };
+        return event(step.choice, JSON.stringify(oldCalls ? { function_call: named } : { tool_calls: [call] }), step);
       }
       case "arguments": {
-        const call = { index: step.call, function: { arguments: step.text } };
-        return event(step.choice, JSON.stringify({ tool_calls: [call] }), step);
+        const more = { arguments: step.text };
+        const call = { index: step.call, function: more };
+        return event(step.choice, JSON.stringify(oldCalls ? { function_call: more } : { tool_calls: [call] }), step);
       }
       case "started":
         return starts.map((_, choice) => event(choice, role)).join("");
@@ -87,9 +93,4 @@ interface Extras {
   readonly tokens?: readonly TokenChance[];
   readonly timings?: Timings;
   readonly progress?: Progress;
-}
-
-/** llama.cpp's member. */
-function toProgress({ total, cached, processed, timeMs }: Progress) {
-  return { total, cache: cached, processed, time_ms: Math.round(timeMs) };
 }

@@ -2,6 +2,7 @@ import type { ChatFinishReason, ChatStep, ChatUsage } from "../domain/chat.ts";
 import type { Timings, TokenChance, ToolCall } from "../domain/generation.ts";
 import { toLogprobs } from "./logprobs.ts";
 import type { Answer, AnswerHead } from "./response.ts";
+import { pickFields } from "./response-fields.ts";
 import { toTimings, toUsage } from "./usage.ts";
 
 /** One whole answer of a chat. */
@@ -48,10 +49,19 @@ async function collectChat(choices: number, steps: AsyncIterable<ChatStep>): Pro
   return { answers, usage, timings };
 }
 
+export interface ChatForm {
+  readonly choices: number;
+  readonly logprobs: boolean;
+  /** Calls are written as the old `function_call`. */
+  readonly oldCalls: boolean;
+  /** Members that are wanted; none is all. */
+  readonly fields: readonly string[];
+}
+
 /** All steps → one `chat.completion`. */
 export async function toChatCompletion(
   head: AnswerHead,
-  { choices, logprobs }: { readonly choices: number; readonly logprobs: boolean },
+  { choices, logprobs, oldCalls, fields }: ChatForm,
   steps: AsyncIterable<ChatStep>,
 ): Promise<Answer> {
   const { answers, usage, timings } = await collectChat(choices, steps);
@@ -64,29 +74,40 @@ export async function toChatCompletion(
     service_tier: "default",
     choices: answers.map((answer, index) => ({
       index,
-      finish_reason: answer.reason,
+      finish_reason: toReason(answer.reason, oldCalls),
       logprobs: logprobs ? toLogprobs(answer.tokens) : null,
-      message: toMessage(answer),
+      message: toMessage(answer, oldCalls),
     })),
     ...(usage && { usage: toUsage(usage) }),
     ...(timings && { timings: toTimings(timings) }),
   };
-  return { body, usage, timings };
+  return { body: pickFields(body, fields), usage, timings };
 }
 
-function toMessage({ text, thinking, calls }: ChatAnswer): Record<string, unknown> {
+/** As clients of the old form know it. */
+export function toReason(reason: ChatFinishReason, oldCalls: boolean): string {
+  return reason === "tool_calls" && oldCalls ? "function_call" : reason;
+}
+
+function toMessage({ text, thinking, calls }: ChatAnswer, oldCalls: boolean): Record<string, unknown> {
   return {
     role: "assistant",
     content: calls.length > 0 && text === "" ? null : text,
     ...(thinking !== "" && { reasoning_content: thinking }),
     refusal: null,
     annotations: [],
-    ...(calls.length > 0 && {
-      tool_calls: calls.map(({ id, name, arguments: json }) => ({
-        id,
-        type: "function",
-        function: { name, arguments: json },
-      })),
-    }),
+    ...(calls.length > 0 && toCalls(calls, oldCalls)),
+  };
+}
+
+function toCalls(calls: readonly ToolCall[], oldCalls: boolean): Record<string, unknown> {
+  const [first] = calls;
+  if (oldCalls && first !== undefined) return { function_call: { name: first.name, arguments: first.arguments } };
+  return {
+    tool_calls: calls.map(({ id, name, arguments: json }) => ({
+      id,
+      type: "function",
+      function: { name, arguments: json },
+    })),
   };
 }

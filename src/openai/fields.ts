@@ -5,6 +5,7 @@ import { logitBias } from "./logit-bias.ts";
 import { messages } from "./messages.ts";
 import { samplers } from "./samplers.ts";
 import { responseFormat } from "./structure.ts";
+import { oldFunctionCall, oldFunctions, toolChoice, tools } from "./tools.ts";
 import {
   array,
   boolean,
@@ -58,8 +59,6 @@ export function neutral<Schema extends z.ZodType>(
 const anyNumber = z.number({ error: "a number" });
 const isEmpty = (value: readonly unknown[] | object) => Object.keys(value).length === 0;
 const never = () => false;
-const isFalse = (value: boolean) => !value;
-const equals = (expected: unknown) => (value: unknown) => value === expected;
 
 const targetError = { error: "a number of at most 1" };
 const adaptiveTarget = z.number(targetError).max(1, targetError);
@@ -93,11 +92,11 @@ const metadata = z
   .record(z.string(), string(), metadataError)
   .refine((value) => Object.keys(value).length <= 16, metadataError);
 
-const NO_TOOLS = "this server does not call tools yet. Leave it out.";
-const NO_LOGPROBS = "this server reports token probabilities as `logprobs` of chat completions only. Leave it out.";
-const NO_THINKING = "this server leaves thinking to the model's own template. Leave it out.";
+/** More would be a vocabulary for each token. */
+const MAX_PROBABILITIES = 1000;
+const responseFields = z.array(string(), { error: "an array of strings" });
+
 const NO_AUDIO = "the model reads and writes text only. Leave it out.";
-const NO_PROGRESS = "this server reports timings once, at the end. Leave it out.";
 
 /**
  * Every member that a chat request's body may hold. Validation happens from this table, in its order; members that
@@ -169,21 +168,12 @@ export const CHAT_FIELDS = {
   prompt_cache_retention: accepted(oneOf("in_memory", "in-memory", "24h")),
   verbosity: accepted(oneOf("low", "medium", "high")),
   prediction: accepted(object()),
-  parallel_tool_calls: accepted(boolean()),
 
-  tools: neutral(array().max(128, { error: "at most 128 tools" }), isEmpty, NO_TOOLS),
-  tool_choice: neutral(
-    z.union([z.string(), object()], { error: '"none", "auto", "required" or an object' }),
-    (choice) => choice === "none" || choice === "auto",
-    'this server does not call tools yet. Leave it out or give "none" or "auto".',
-    "unsupported_value",
-  ),
-  functions: neutral(array(), isEmpty, NO_TOOLS),
-  function_call: neutral(
-    z.union([z.string(), object()], { error: '"none", "auto" or an object' }),
-    (choice) => choice === "none" || choice === "auto",
-    NO_TOOLS,
-  ),
+  tools: honoured(tools.optional(), "functions that the answer may call"),
+  tool_choice: honoured(toolChoice.optional(), "whether the answer may, or must, call some, one or none of them"),
+  parallel_tool_calls: honoured(boolean().default(true), "false: at most one call"),
+  functions: honoured(oldFunctions.optional(), "old form of tools"),
+  function_call: honoured(oldFunctionCall.optional(), "old form of tool_choice"),
   response_format: honoured(responseFormat.optional(), "the answer's form: text, a JSON object, or JSON of a schema"),
   json_schema: honoured(object().optional(), "llama.cpp's: the schema of the answer, which is JSON"),
   grammar: honoured(string().optional(), "llama.cpp's: GBNF with a rule `root` that the answer follows"),
@@ -191,8 +181,8 @@ export const CHAT_FIELDS = {
   grammar_triggers: ignored(array()),
   preserved_tokens: ignored(array()),
 
-  n_probs: neutral(integer(0), equals(0), NO_LOGPROBS),
-  post_sampling_probs: neutral(boolean(), isFalse, NO_LOGPROBS),
+  n_probs: honoured(integer(0, MAX_PROBABILITIES).default(0), "llama.cpp's: logprobs with so many top_logprobs"),
+  post_sampling_probs: honoured(boolean().default(false), "report probabilities as the samplers leave them"),
 
   modalities: neutral(
     z.array(string(), { error: "an array of strings" }),
@@ -204,36 +194,39 @@ export const CHAT_FIELDS = {
   web_search_options: neutral(object(), never, "this server does not search the web. Leave it out."),
   moderation: neutral(object(), never, "this server does not moderate. Leave it out."),
 
-  reasoning_effort: neutral(oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max"), never, NO_THINKING),
-  reasoning_format: neutral(
-    oneOf("none", "auto", "deepseek"),
-    (format) => format !== "deepseek",
-    'this server leaves thinking text in the answer. Leave it out or give "none".',
-    "unsupported_value",
+  reasoning_effort: honoured(
+    oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max").optional(),
+    "given to the model's template; none asks it not to think",
   ),
-  chat_template_kwargs: neutral(object(), isEmpty, "this server gives templates no extra variables. Leave it out."),
-  add_generation_prompt: neutral(boolean(), equals(true), "this server always starts a new answer. Leave it out."),
-  continue_final_message: neutral(boolean(), isFalse, "this server always starts a new answer. Leave it out."),
+  reasoning_format: honoured(
+    oneOf("none", "auto", "deepseek").default("auto"),
+    "where thinking text goes: into the answer (none) or into reasoning_content",
+  ),
+  chat_template_kwargs: honoured(object().optional(), "further variables for the model's template"),
+  add_generation_prompt: honoured(boolean().optional(), "false: no new turn is opened for the answer"),
+  continue_final_message: honoured(
+    boolean().optional(),
+    "go on with the last message; an assistant's is gone on with unless this is false",
+  ),
 
   penalize_nl: ignored(boolean()),
   tfs_z: ignored(anyNumber),
 
-  cache_prompt: neutral(boolean(), equals(true), "this server always reuses what it has of a prompt. Leave it out."),
-  id_slot: ignored(integer(-1)),
-  slot_id: ignored(integer(-1)),
+  cache_prompt: honoured(boolean().default(true), "false: evaluate all of the prompt again"),
+  id_slot: honoured(integer(-1).optional(), "the slot that is wanted, where it is free; -1 is any"),
+  slot_id: honoured(integer(-1).optional(), "old name of id_slot, which wins"),
   n_keep: ignored(integer(-1)),
   n_discard: ignored(integer(0)),
   n_cache_reuse: ignored(integer(0)),
-  n_indent: neutral(integer(0), equals(0), "this server does not watch indentation yet. Leave it out."),
-  t_max_predict_ms: neutral(
-    z.int({ error: "an integer" }),
-    (limitMs) => limitMs <= 0,
-    "this server does not limit time yet. Leave it out.",
+  n_indent: honoured(integer(0).default(0), "end before a line that is indented less; 0 is off"),
+  t_max_predict_ms: honoured(
+    z.int({ error: "an integer" }).optional(),
+    "end at the first line end after this time; 0 and less is no limit",
   ),
-  timings_per_token: neutral(boolean(), isFalse, NO_PROGRESS),
-  return_progress: neutral(boolean(), isFalse, NO_PROGRESS),
-  return_tokens: neutral(boolean(), isFalse, "this server does not report token ids yet. Leave it out."),
-  response_fields: neutral(array(), isEmpty, "this server always sends all members. Leave it out."),
+  timings_per_token: honoured(boolean().default(false), "send timings with each piece of a stream"),
+  return_progress: honoured(boolean().default(false), "report in a stream how far the prompt is evaluated"),
+  return_tokens: ignored(boolean()),
+  response_fields: honoured(responseFields.default([]), "keep only these members of a whole answer; `a/b` lifts b"),
   lora: neutral(array(), isEmpty, "the server has loaded no adapter. Leave it out."),
   verbose: ignored(boolean()),
 } as const satisfies Record<string, Field>;

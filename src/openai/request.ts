@@ -13,6 +13,7 @@ import { readBody } from "./body.ts";
 import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE } from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
 import { toGrammar } from "./structure.ts";
+import { toTools } from "./tools.ts";
 
 const DEFAULT_PING_SECONDS = 15;
 const MAX_SEED = 2n ** 64n - 1n;
@@ -31,14 +32,28 @@ export interface RequestSettings {
 
 export interface ChatRequest extends RequestSettings {
   readonly task: ChatTask;
+  /** Calls are written as the old `function_call`. */
+  readonly oldCalls: boolean;
+  /** Members of a whole answer that are wanted; none is all. */
+  readonly responseFields: readonly string[];
 }
 
 type ChatBody = z.output<typeof chatBody>;
 /** What the chat route's fields have in common with the other generating routes'. */
-export type SharedBody = Omit<
-  ChatBody,
-  "messages" | "n" | "max_tokens" | "max_completion_tokens" | "logprobs" | "top_logprobs"
->;
+export type SharedBody = Omit<ChatBody, OwnFields>;
+type OwnFields =
+  | "messages"
+  | "n"
+  | "max_tokens"
+  | "max_completion_tokens"
+  | "logprobs"
+  | "top_logprobs"
+  | "n_probs"
+  | "post_sampling_probs"
+  | "return_tokens"
+  | "response_fields"
+  | "parallel_tool_calls"
+  | "reasoning_format";
 
 /**
  * Body of POST /v1/chat/completions → what the engine is asked.
@@ -48,6 +63,7 @@ export type SharedBody = Omit<
 export function parseChatRequest(body: unknown): ChatRequest {
   const { fields, ignored } = readBody(CHAT_FIELDS, chatBody, body);
   const limit = fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens;
+  const likeliest = toLikeliest(fields);
   if (fields.top_logprobs > 0 && !fields.logprobs) {
     throw new CodedError(
       "invalid_value",
@@ -55,20 +71,62 @@ export function parseChatRequest(body: unknown): ChatRequest {
       { param: "top_logprobs" },
     );
   }
+  const { oldCalls, ...tools } = toTools(fields);
   const generate = toTask(fields, fields.n ?? fields.n_cmpl ?? 1, limit);
   return {
     ...toSettings(fields, ignored),
+    oldCalls,
+    responseFields: fields.response_fields,
     task: {
       messages: fields.messages.map(toChatMessage),
-      tools: [],
-      toolChoice: { mode: "none" },
-      parallelCalls: true,
-      thinking: "auto",
-      ending: "answer",
-      variables: {},
-      generate: { ...generate, topLogprobs: fields.logprobs ? fields.top_logprobs : undefined },
+      ...tools,
+      ...toThinking(fields),
+      ending: toEnding(fields),
+      generate: {
+        ...generate,
+        topLogprobs: likeliest,
+        ...(likeliest !== undefined && fields.post_sampling_probs && { postSampling: true }),
+      },
     },
   };
+}
+
+/** OpenAI's way to ask for probabilities, or llama.cpp's. */
+function toLikeliest(fields: ChatBody): number | undefined {
+  if (fields.logprobs) return Math.max(fields.top_logprobs, fields.n_probs);
+  return fields.n_probs > 0 ? fields.n_probs : undefined;
+}
+
+/** What the template is told: `reasoning_effort` first, the client's own variables above it. */
+function toThinking(fields: ChatBody): Pick<ChatTask, "thinking" | "variables"> {
+  const { reasoning_effort: effort, chat_template_kwargs: variables } = fields;
+  return {
+    thinking: fields.reasoning_format,
+    variables: {
+      ...(effort !== undefined && { reasoning_effort: effort }),
+      ...(effort === "none" && { enable_thinking: false }),
+      ...variables,
+    },
+  };
+}
+
+/** An assistant's message at the end is gone on with, unless a new answer is asked for. */
+function toEnding({
+  messages,
+  add_generation_prompt: starts,
+  continue_final_message: goesOn,
+}: ChatBody): ChatTask["ending"] {
+  const last = messages.at(-1);
+  const canGoOn = last?.role === "assistant" && !last.tool_calls?.length && last.function_call === undefined;
+  if (goesOn === true && (starts === true || !canGoOn)) {
+    const allowed = starts === true ? "false beside 'add_generation_prompt': true" : "an assistant message at the end";
+    throw new CodedError("invalid_value", `Invalid value for 'continue_final_message': expected ${allowed}.`, {
+      param: "continue_final_message",
+    });
+  }
+  if (goesOn === true) return "continue";
+  if (starts === false) return "nothing";
+  return canGoOn && starts === undefined && goesOn === undefined ? "continue" : "answer";
 }
 
 export function toSettings(fields: SharedBody, ignored: readonly string[]): RequestSettings {
@@ -101,6 +159,20 @@ export function toTask(
     grammar: toGrammar(fields),
     sampling: toSampling(fields),
     topLogprobs: undefined,
+    ...toControl(fields),
+  };
+}
+
+/** Only what is asked for: the engine has defaults for the rest. */
+function toControl(fields: SharedBody): Partial<GenerateRequest> {
+  const { id_slot: slot = fields.slot_id ?? -1, t_max_predict_ms: timeLimitMs = 0, n_indent: leastIndent } = fields;
+  return {
+    ...(!fields.cache_prompt && { reuse: false }),
+    ...(slot >= 0 && { slot }),
+    ...(timeLimitMs > 0 && { timeLimitMs }),
+    ...(leastIndent > 0 && { leastIndent }),
+    ...(fields.timings_per_token && { reportTimings: true }),
+    ...(fields.return_progress && fields.stream && { reportProgress: true }),
   };
 }
 

@@ -20,6 +20,7 @@ export interface Transcript {
   readonly messages: readonly WireMessage[];
   readonly tools?: readonly { readonly function: ToolDefinition }[];
   readonly expected_text: string;
+  readonly expected_tool_calls?: readonly { readonly name: string; readonly arguments: object }[];
   readonly expected_raw: string;
 }
 

@@ -13,11 +13,16 @@ export function chatCompletions(options: GenerationOptions): RequestHandler {
     idPrefix: "chatcmpl-",
     parse: parseChatRequest,
     start: (engine, { task }, signal) => startChat(engine, task, signal),
-    form: (_engine, { task, includeUsage }, head) => {
+    form: (_engine, { task, oldCalls, includeUsage, responseFields }, head) => {
       const { choices, topLogprobs } = task.generate;
       return {
-        whole: (steps) => toChatCompletion(head, { choices, logprobs: topLogprobs !== undefined }, steps),
-        encoder: () => createChatChunkEncoder(head, { choices, includeUsage }),
+        whole: (steps) =>
+          toChatCompletion(
+            head,
+            { choices, logprobs: topLogprobs !== undefined, oldCalls, fields: responseFields },
+            steps,
+          ),
+        encoder: () => createChatChunkEncoder(head, { choices, includeUsage, oldCalls }),
         lastEvent: DONE_EVENT,
       };
     },

@@ -1,6 +1,6 @@
 import type { RequestHandler } from "express";
 
-import { toPrompt } from "../../chat/start-chat.ts";
+import { toPrompt } from "../../chat/prompt.ts";
 import type { Engine } from "../../domain/engine.ts";
 import { parseChatRequest } from "../../openai/request.ts";
 import { reportIgnored, requireModel } from "../request-checks.ts";
@@ -15,7 +15,7 @@ export function inputTokens({ engine, anyModel }: ChatQuestionOptions): RequestH
   return async (req, res) => {
     const { model, task, ignored } = parseChatRequest(req.body);
     requireModel(engine, model, anyModel);
-    const count = await engine.count(toPrompt(task));
+    const count = await engine.count(toPrompt(engine, task).prompt);
     reportIgnored(res, ignored);
     res.json({ object: "response.input_tokens", input_tokens: count });
   };
@@ -26,7 +26,7 @@ export function applyTemplate({ engine, anyModel }: ChatQuestionOptions): Reques
   return (req, res) => {
     const { model, task, ignored } = parseChatRequest(req.body);
     requireModel(engine, model, anyModel);
-    const text = engine.render(toPrompt(task));
+    const text = engine.render(toPrompt(engine, task).prompt);
     reportIgnored(res, ignored);
     res.json({ prompt: text });
   };

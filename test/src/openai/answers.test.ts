@@ -54,7 +54,7 @@ async function* asStream() {
 
 function chunks(includeUsage: boolean): Record<string, unknown>[] {
   return steps
-    .map(createChatChunkEncoder(head, { choices: 2, includeUsage }))
+    .map(createChatChunkEncoder(head, { choices: 2, includeUsage, oldCalls: false }))
     .join("")
     .split("\n\n")
     .filter((event) => event !== "")
@@ -77,7 +77,11 @@ function chunk(index: number, delta: object, reason: string | null = null) {
 }
 
 test("all steps make one chat completion with every member", async () => {
-  const { body } = await toChatCompletion(head, { choices: 2, logprobs: false }, asStream());
+  const { body } = await toChatCompletion(
+    head,
+    { choices: 2, logprobs: false, oldCalls: false, fields: [] },
+    asStream(),
+  );
   assert.deepEqual(body, {
     id: "chatcmpl-1",
     object: "chat.completion",
@@ -208,14 +212,18 @@ test("an answer reports its tokens' probabilities, what cannot be as -9999", asy
   async function* asReported() {
     yield* reported;
   }
-  const { body } = await toChatCompletion(head, { choices: 1, logprobs: true }, asReported());
+  const { body } = await toChatCompletion(
+    head,
+    { choices: 1, logprobs: true, oldCalls: false, fields: [] },
+    asReported(),
+  );
   const [choice] = (body as { choices: { logprobs: unknown }[] }).choices;
   assert.deepEqual(choice?.logprobs, { content: entries, refusal: null });
 });
 
 test("in a stream the probabilities travel with their text", () => {
   const events = reported
-    .map(createChatChunkEncoder(head, { choices: 1, includeUsage: false }))
+    .map(createChatChunkEncoder(head, { choices: 1, includeUsage: false, oldCalls: false }))
     .join("")
     .split("\n\n")
     .filter((event) => event.includes('"bytes"'))
