@@ -52,7 +52,15 @@ type OwnFields =
   | "post_sampling_probs"
   | "return_tokens"
   | "response_fields"
+  | "tools"
+  | "tool_choice"
   | "parallel_tool_calls"
+  | "functions"
+  | "function_call"
+  | "reasoning_effort"
+  | "chat_template_kwargs"
+  | "add_generation_prompt"
+  | "continue_final_message"
   | "reasoning_format";
 
 /**

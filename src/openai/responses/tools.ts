@@ -78,15 +78,17 @@ export function toTools(
   given: z.output<typeof tools> | undefined,
   choice: z.output<typeof toolChoice> | undefined,
 ): Tools {
-  const functions = (given ?? []).flatMap((tool) => (tool.type === "function" ? [tool] : []));
+  const functions = (given ?? []).flatMap((tool, index) => (tool.type === "function" ? [{ ...tool, index }] : []));
   const names = new Set<string>();
   for (const [index, tool] of (given ?? []).entries()) {
     if (!("name" in tool)) continue;
     if (names.has(tool.name)) throw refusal(`tools[${index}].name`, `a name of its own, got "${tool.name}" again`);
     names.add(tool.name);
   }
-  const definitions = functions.map(({ name, description, parameters }): ToolDefinition => ({
+  const definitions = functions.map(({ name, description, parameters, strict, index }): ToolDefinition => ({
     name,
+    param: `tools[${index}].parameters`,
+    ...(strict === true && { strict }),
     ...(description !== undefined && { description }),
     ...(parameters !== undefined && { parameters }),
   }));

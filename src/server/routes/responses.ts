@@ -2,7 +2,8 @@ import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RequestHandler, Response } from "express";
 
-import { startChat, toPrompt } from "../../chat/start-chat.ts";
+import { toPrompt } from "../../chat/prompt.ts";
+import { startChat } from "../../chat/start-chat.ts";
 import type { ChatGeneration, ChatTask } from "../../domain/chat.ts";
 import type { Engine } from "../../domain/engine.ts";
 import { CodedError } from "../../domain/errors.ts";
@@ -81,7 +82,9 @@ export function responseInputTokens({ engine, anyModel, responses }: ResponsesOp
   return async (req, res) => {
     const request = parseResponseRequest(req.body);
     requireModel(engine, request.model, anyModel);
-    const count = await engine.count(toPrompt(request.toTask(conversationBefore(responses, request.previousId))));
+    const count = await engine.count(
+      toPrompt(engine, request.toTask(conversationBefore(responses, request.previousId))).prompt,
+    );
     reportIgnored(res, request.ignored);
     res.json({ object: "response.input_tokens", input_tokens: count });
   };
