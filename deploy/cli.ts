@@ -3,8 +3,11 @@ import { readFileSync } from "node:fs";
 
 import dotenv from "dotenv";
 
+import { bench } from "./commands/bench.ts";
+import { chat } from "./commands/chat.ts";
 import { runCommandLine } from "./commands/command-line.ts";
 import { deploy } from "./commands/deploy.ts";
+import { modelAdd } from "./commands/model-add.ts";
 import { modelList } from "./commands/model-list.ts";
 import { humanOutput, jsonOutput, type Output } from "./commands/output.ts";
 import { node } from "./commands/node.ts";
@@ -33,7 +36,7 @@ endOnSignals(ending);
 endOnBugs(ending);
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: [up, plan, deploy, verify, modelList, node],
+  commands: [up, plan, deploy, verify, chat, bench, modelList, modelAdd, node],
   version,
   context: { env, signal: ending.signal, parts: createParts(packageRoot, env) },
   print: (text) => void process.stdout.write(text),

@@ -5,6 +5,7 @@ import type { Parts } from "./commands/parts.ts";
 import { askYesOrNo } from "./ask.ts";
 import { openBrowser } from "./open-browser.ts";
 import { openOutbox } from "./outbox.ts";
+import { openTerminal } from "./terminal.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -39,6 +40,10 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
       (await models()).describeModel(reference, { ...request, env, out, signal }),
     findModel: async (reference, request, out, signal) =>
       (await models()).findModel(reference, { ...request, env, out, signal }),
+    addModel: async (reference, request, signal) =>
+      (await import("./parts/add-model.ts")).addModel(reference, request, env, signal),
+    endpoint: async (url, apiKey) => (await import("./client/endpoint.ts")).openEndpoint(url, apiKey),
+    openTerminal,
     runtime: async () => (await images()).runtimeRecipe(),
     codeVolume: async () => (await images()).codeVolumeRecipe(packageRoot),
     modelVolumes: async (model, mostBytes) => (await images()).modelVolumeRecipes(model, mostBytes),

@@ -161,7 +161,7 @@ function indexByName(entries: readonly CatalogueEntry[]): ReadonlyMap<string, Ca
 }
 
 /** The compiled program lies below dist/, the catalogue and its model only in the package's own deploy/. */
-function shippedDirectory(): string {
+export function shippedDirectory(): string {
   let root = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(root, "package.json")) && dirname(root) !== root) root = dirname(root);
   return join(root, "deploy", "catalogue");

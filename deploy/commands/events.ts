@@ -151,6 +151,39 @@ interface VerifiedEvent {
   readonly isDeep: boolean;
 }
 
+/** An entry of the catalogue was written, or would be. */
+export interface AddedEvent {
+  readonly event: "added";
+  readonly path: string;
+  readonly entry: Readonly<Record<string, unknown>>;
+  readonly isNew: boolean;
+  readonly isDeployable: boolean;
+  readonly dryRun: boolean;
+}
+
+/** One answer of a chat. */
+export interface AnswerEvent {
+  readonly event: "answer";
+  readonly text: string;
+  readonly thinking: string;
+  readonly tokens: number | undefined;
+  readonly ms: number;
+}
+
+/** What so many clients saw of an endpoint at once. Medians over their requests. */
+export interface BenchEvent {
+  readonly event: "bench";
+  readonly clients: number;
+  readonly requests: number;
+  readonly failed: number;
+  /** From the request to the first text. */
+  readonly firstTokenMs: number;
+  /** Of one client, after its first token; undefined where the host sends answers whole. */
+  readonly tokensPerSecond: number | undefined;
+  /** Of all clients together, waiting included. */
+  readonly totalTokensPerSecond: number;
+}
+
 /** Ended by Ctrl-C or a signal, with nothing left behind. */
 interface StoppedEvent {
   readonly event: "stopped";
@@ -168,6 +201,9 @@ export interface ErrorEvent {
 export type CommandEvent =
   | FindingEvent
   | VerifiedEvent
+  | AddedEvent
+  | AnswerEvent
+  | BenchEvent
   | PlanEvent
   | DeployedEvent
   | StageEvent

@@ -1,5 +1,6 @@
 import type { Sha256 } from "../../src/domain/hash.ts";
 import type { AlephNetwork } from "../network/aleph.ts";
+import type { Endpoint } from "../client/endpoint.ts";
 import type { ImageRecipe } from "../stages/pin-image.ts";
 import type { VerifyTools } from "../verify/verify.ts";
 import type { Output } from "./output.ts";
@@ -76,6 +77,35 @@ export interface NetworkPlace {
   readonly owner?: string | undefined;
 }
 
+export interface AddModelRequest {
+  /** Where headers are kept. */
+  readonly directory: string;
+  readonly id: string | undefined;
+  readonly licence: string | undefined;
+  readonly publish: boolean;
+  readonly dryRun: boolean;
+}
+
+export interface AddedModel {
+  /** Of the catalogue. */
+  readonly path: string;
+  readonly entry: Readonly<Record<string, unknown>>;
+  readonly isNew: boolean;
+  /** Its sha256 is known. */
+  readonly isDeployable: boolean;
+}
+
+/** Where a person types and reads. */
+export interface Terminal {
+  readonly isInteractive: boolean;
+  /** The next line; undefined at the end of input. */
+  ask(prompt: string, signal: AbortSignal): Promise<string | undefined>;
+  write(text: string): void;
+  /** Calls back at Ctrl-C instead of ending the command, until the returned function is called. */
+  onInterrupt(callback: () => void): () => void;
+  close(): void;
+}
+
 /** What commands are made of. deploy/parts.ts has the real ones, tests give fakes. */
 export interface Parts {
   /** deploy/pins.json of this project. */
@@ -96,6 +126,11 @@ export interface Parts {
   describeModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;
   /** Finds, downloads where needed, and checks. Errors: `catalogue_unknown`, `model_file_*`, `download_failed`… */
   findModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;
+  /** Errors: those of `describeModel`, `usage`. */
+  addModel(reference: string, request: AddModelRequest, signal: AbortSignal): Promise<AddedModel>;
+  /** A served program. Errors: `usage` for what is no address. */
+  endpoint(url: string, apiKey: string | undefined): Promise<Endpoint>;
+  openTerminal(): Terminal;
   runtime(): Promise<ImageRecipe>;
   codeVolume(): Promise<ImageRecipe>;
   /** One for each shard. `mostBytes` of a shard's file: the default is the same for everybody. */

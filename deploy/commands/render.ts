@@ -1,4 +1,12 @@
-import type { CatalogueEvent, CommandEvent, ErrorEvent, ReadyEvent, StageEvent } from "./events.ts";
+import type {
+  AddedEvent,
+  BenchEvent,
+  CatalogueEvent,
+  CommandEvent,
+  ErrorEvent,
+  ReadyEvent,
+  StageEvent,
+} from "./events.ts";
 import { formatBytes, formatDuration, formatRate } from "./format.ts";
 import { renderDeployed, renderPlan } from "./render-plan.ts";
 
@@ -32,6 +40,13 @@ export function renderEvent(event: CommandEvent, color: boolean): string {
       return `  ${event.ok ? paint("green", "ok    ") : paint("red", "WRONG ")}  ${event.link.padEnd(LINK_WIDTH)}  ${event.evidence}\n`;
     case "verified":
       return renderVerified(event, paint);
+    case "added":
+      return renderAdded(event);
+    case "answer":
+      // The terminal has shown it while it came.
+      return "";
+    case "bench":
+      return `${renderBench(event)}\n`;
     case "stopped":
       // The terminal has written ^C where this would begin.
       return "\n  stopped\n";
@@ -86,6 +101,30 @@ function renderVerified({ ok, isDeep, itemHash }: Extract<CommandEvent, { event:
 
 function renderModel({ id, bytes, contextLength, licence, source }: CatalogueEvent): string {
   return `  ${id.padEnd(24)}  ${formatBytes(bytes).padStart(BYTES_WIDTH)}  ${String(contextLength).padStart(7)} tokens  ${licence.padEnd(12)}  ${source}`;
+}
+
+function renderAdded({ entry, path, isNew, dryRun }: AddedEvent): string {
+  const did = dryRun ? "would stand in" : isNew ? "added to" : "completed in";
+  const lines = JSON.stringify(entry, null, 2).split("\n");
+  return `${lines.map((line) => `  ${line}`).join("\n")}\n\n  ${did} ${path}\n`;
+}
+
+const BAR_WIDTH = 30;
+/** Tokens a second that fill the bar. */
+const BAR_FULL = 60;
+
+function renderBench(event: BenchEvent): string {
+  const { clients, firstTokenMs, tokensPerSecond, totalTokensPerSecond, failed } = event;
+  const length = Math.min(BAR_WIDTH, Math.max(1, Math.round((totalTokensPerSecond / BAR_FULL) * BAR_WIDTH)));
+  const cells = [
+    `${clients} client${clients === 1 ? " " : "s"}`,
+    `first token ${formatDuration(firstTokenMs).padStart(8)}`,
+    `${(tokensPerSecond === undefined ? "–" : formatRate(tokensPerSecond)).padStart(5)} tokens/s each`,
+    `${formatRate(totalTokensPerSecond).padStart(5)} together`,
+    "█".repeat(length) + "░".repeat(BAR_WIDTH - length),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+  ];
+  return `  ${cells.join("  ")}`;
 }
 
 function renderError({ message }: ErrorEvent, paint: Paint): string {

@@ -193,7 +193,7 @@ function optional(name: string, value: string | number | undefined): object {
 }
 
 /** The file's name without its ending, in the letters that catalogue ids have. */
-function toModelId(path: string): string {
+export function toModelId(path: string): string {
   const stem = basename(path)
     .replace(/\.gguf$/i, "")
     .toLowerCase()

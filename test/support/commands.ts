@@ -27,13 +27,14 @@ export function eventOf<Kind extends CommandEvent["event"]>(
 export async function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  options: { readonly killAfterMs?: number } = {},
+  options: { readonly killAfterMs?: number; readonly input?: string } = {},
 ): Promise<Finished> {
   const { ALEPH_PRIVATE_KEY: _secret, ...inherited } = process.env;
   const child = spawn(process.execPath, [COMMAND, ...args, "--json"], {
     env: { ...inherited, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
   });
+  child.stdin.end(options.input ?? "");
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));

@@ -127,6 +127,11 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
     catalogue: () => Promise.resolve([]),
     describeModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),
     findModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),
+    addModel: () => Promise.reject(new Error("no test adds a model here")),
+    endpoint: () => Promise.reject(new Error("no test opens an endpoint here")),
+    openTerminal: () => {
+      throw new Error("there is no terminal in tests");
+    },
     runtime: () => Promise.resolve(fakeRecipe("runtime", calls)),
     codeVolume: () => Promise.resolve(fakeRecipe("code volume", calls)),
     modelVolumes: (model) => Promise.resolve([fakeRecipe("model volume", calls, model.id)]),
