@@ -10,7 +10,9 @@ import type { RunRequest } from "./protocol.ts";
  * by which the server ends its work. Errors: a `NoAnswer`; the signal's reason.
  */
 export async function askServer(socketPath: string, asked: RunRequest, signal: AbortSignal): Promise<ServerAnswer> {
-  const { method, path, queryString, headers, body } = asked;
+  const { method, path, queryString, body } = asked;
+  // HTTP/1.1 has no request without one.
+  const headers = hasHost(asked.headers) ? asked.headers : [["host", "localhost"] as const, ...asked.headers];
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const request = startRequest(socketPath, {
@@ -42,6 +44,10 @@ export async function askServer(socketPath: string, asked: RunRequest, signal: A
     });
     request.end(body);
   });
+}
+
+function hasHost(headers: HeaderList): boolean {
+  return headers.some(([name]) => name.toLowerCase() === "host");
 }
 
 function startRequest(

@@ -78,13 +78,13 @@ async function hashFile(path: string, signal: AbortSignal): Promise<{ sha256: st
     // Two, so that one is read while the other is hashed.
     const pieces = [Buffer.allocUnsafeSlow(PIECE_BYTES), Buffer.allocUnsafeSlow(PIECE_BYTES)] as const;
     let bytes = 0;
-    let reading = file.read(pieces[0], 0, PIECE_BYTES, 0);
+    let reading = file.read(pieces[0], 0, PIECE_BYTES);
     for (let turn = 0; ; turn = 1 - turn) {
       const { bytesRead, buffer } = await reading;
       if (bytesRead === 0) return { sha256: hash.digest("hex"), bytes };
       signal.throwIfAborted();
       bytes += bytesRead;
-      reading = file.read(pieces[turn === 0 ? 1 : 0], 0, PIECE_BYTES, bytes);
+      reading = file.read(pieces[turn === 0 ? 1 : 0], 0, PIECE_BYTES);
       // If hashing fails, the read in flight must not be nobody's.
       reading.catch(() => undefined);
       hash.update(buffer.subarray(0, bytesRead));
