@@ -146,7 +146,7 @@ test("a program without hashes is served and logged as not checked; as many hash
   assert.match(answer, /PINFERENCE_MODEL_SHA256 has 1 hashes for 2 volumes/);
 });
 
-test("shards of several volumes stand side by side; one volume is left as it is", async (t) => {
+test("shards of several volumes stand side by side; one volume is left as it is", async () => {
   const root = scratchDirectory();
   const volumeOf = (at: number, files: Readonly<Record<string, string>>): GuestVolume => {
     const mount = `/models/${at}`;
