@@ -13,7 +13,7 @@ import { type GuestVolume, mountAll, planMounts } from "./mounts.ts";
 import { NoAnswer } from "./own-answers.ts";
 import type { Configuration, RunRequest, SetupAnswer } from "./protocol.ts";
 import { serverEnvironment } from "./server-environment.ts";
-import { type ServerEnd, ServerProcess } from "./server-process.ts";
+import { ServerProcess } from "./server-process.ts";
 import type { GuestSettings } from "./settings.ts";
 import { checkVolume, type ExpectedVolume, expectedVolumes, modelVolumes } from "./volumes.ts";
 
@@ -35,10 +35,10 @@ interface Program {
 export interface GuestOptions {
   readonly settings: GuestSettings;
   readonly log: GuestLog;
-  /** Where the guest ends with its server: how the server ended. */
-  readonly serverEnded: (end: ServerEnd) => void;
-  /** Where the guest ends with its server: a volume is damaged. */
-  readonly volumeDamaged: (error: Error) => void;
+  /** As of `ServerProcessOptions`. */
+  readonly output?: (chunk: Buffer) => void;
+  /** For a guest that ends with its server, or with a volume that is damaged. By default it stays, to say so. */
+  readonly onEnd?: (how: string) => void;
 }
 
 export class Guest {
@@ -145,7 +145,7 @@ export class Guest {
     volumes: readonly GuestVolume[],
     expected: ReturnType<typeof expectedVolumes>,
   ): Program {
-    const { settings, log } = this.#options;
+    const { settings, log, output, onEnd } = this.#options;
     const { root, threads, memoryMiB } = settings;
     const socketPath = join(root, RUN_DIRECTORY, "server.sock");
     const server = new ServerProcess({
@@ -154,16 +154,13 @@ export class Guest {
       env: serverEnvironment(configuration.variables, { socketPath, rootDirectory: root, threads, memoryMiB }),
       socketPath,
       log,
+      output,
+      onEnd,
     });
-    const onEnd = (end: ServerEnd): "restart" | "leave" => {
-      if (!settings.endsWithServer) return "restart";
-      this.#options.serverEnded(end);
-      return "leave";
-    };
     const startOnceChecked = async (): Promise<void> => {
       await this.#check(expected.code);
       this.#halting.signal.throwIfAborted();
-      server.start(onEnd);
+      server.start();
     };
     const checkModels = async (): Promise<void> => {
       await started;
@@ -177,7 +174,7 @@ export class Guest {
       if (this.#halting.signal.aborted) return;
       log("program_damaged", { reason: (error as Error).message });
       await server.stop(0);
-      if (settings.endsWithServer) this.#options.volumeDamaged(error as Error);
+      onEnd?.(`was stopped. ${(error as Error).message}`);
     });
     return { configuration, volumes, server, socketPath, started, checked };
   }

@@ -14,13 +14,10 @@ export interface ServerProcessOptions {
   /** Where the server will listen. */
   readonly socketPath: string;
   readonly log: GuestLog;
-}
-
-/** How it ended: as a sentence, and as what `process` would say. */
-export interface ServerEnd {
-  readonly how: string;
-  readonly status: number | null;
-  readonly signal: NodeJS.Signals | null;
+  /** Takes what the server prints, which is then also a group of its own. By default it prints where this process does. */
+  readonly output?: ((chunk: Buffer) => void) | undefined;
+  /** Called when it has ended by itself, with a sentence that says how. By default it is started again. */
+  readonly onEnd?: ((how: string) => void) | undefined;
 }
 
 type State =
@@ -30,6 +27,7 @@ type State =
   | { readonly is: "down"; readonly until: number; readonly how: string }
   | { readonly is: "stopped" };
 
+const LAST_OUTPUT_MS = 200;
 const FIRST_POLL_MS = 2;
 const LAST_POLL_MS = 25;
 const FIRST_BACK_OFF_MS = 250;
@@ -49,9 +47,8 @@ export class ServerProcess {
     this.#options = options;
   }
 
-  /** `onEnd` decides whether it is started again: by default it is. */
-  start(onEnd: (end: ServerEnd) => "restart" | "leave" = () => "restart"): void {
-    const { script, cwd, env, socketPath, log } = this.#options;
+  start(): void {
+    const { script, cwd, env, socketPath, log, output } = this.#options;
     // One that was killed leaves its socket behind, and any server would find the address in use.
     rmSync(socketPath, { force: true });
     const startedAt = performance.now();
@@ -59,23 +56,30 @@ export class ServerProcess {
       cwd,
       env,
       // Standard input stays open, with nothing in it: its end tells the server that this process is gone.
-      stdio: ["pipe", "inherit", "inherit"],
+      stdio: output === undefined ? ["pipe", "inherit", "inherit"] : ["pipe", "pipe", "pipe"],
+      // What a terminal sends to this process's group is not for the server.
+      detached: output !== undefined,
     });
     child.stdin?.on("error", () => undefined);
+    for (const printed of [child.stdout, child.stderr]) printed?.on("data", (chunk: Buffer) => output?.(chunk));
     this.#child = child;
     log("server_started", { pid: child.pid });
     let isOver = false;
-    const ended = (end: ServerEnd): void => {
+    const ended = async (how: string): Promise<void> => {
       if (isOver) return;
       isOver = true;
-      log("server_ended", { how: end.how });
+      if (output !== undefined) await endGroup(child);
+      log("server_ended", { how });
       if (this.#child !== child || this.#state.is === "stopped") return;
-      if (onEnd(end) === "leave") this.#state = { is: "stopped" };
-      else this.#startLater(end.how, performance.now() - startedAt, onEnd);
+      if (this.#options.onEnd === undefined) this.#startLater(how, performance.now() - startedAt);
+      else {
+        this.#state = { is: "stopped" };
+        this.#options.onEnd(how);
+      }
     };
-    child.once("error", ({ message }) => ended({ how: `could not be run: ${message}`, status: null, signal: null }));
+    child.once("error", ({ message }) => void ended(`could not be run: ${message}`));
     child.once("exit", (status, signal) => {
-      ended({ how: signal === null ? `ended with status ${status}` : `was ended by ${signal}`, status, signal });
+      void ended(signal === null ? `ended with status ${status}` : `was ended by ${signal}`);
     });
     this.#state = { is: "starting", accepting: this.#waitUntilAccepting(() => isOver) };
   }
@@ -114,10 +118,10 @@ export class ServerProcess {
     clearTimeout(timer);
   }
 
-  #startLater(how: string, ranMs: number, onEnd: (end: ServerEnd) => "restart" | "leave"): void {
+  #startLater(how: string, ranMs: number): void {
     if (ranMs > HEALTHY_MS) this.#backOffMs = FIRST_BACK_OFF_MS;
     this.#state = { is: "down", until: performance.now() + this.#backOffMs, how };
-    this.#restart = setTimeout(() => this.start(onEnd), this.#backOffMs);
+    this.#restart = setTimeout(() => this.start(), this.#backOffMs);
     this.#backOffMs = Math.min(2 * this.#backOffMs, LAST_BACK_OFF_MS);
   }
 
@@ -133,6 +137,24 @@ export class ServerProcess {
     }
     return false;
   }
+}
+
+/** What it started itself ends with it; what it printed last may arrive after its end. */
+async function endGroup(child: ChildProcess): Promise<void> {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // Nobody is left.
+  }
+  const ends = [child.stdout, child.stderr].map(
+    (stream) =>
+      new Promise<void>((resolve) => {
+        if (stream === null || stream.closed) resolve();
+        else stream.once("close", resolve);
+      }),
+  );
+  await Promise.race([Promise.all(ends), delay(LAST_OUTPUT_MS, undefined, { ref: false })]);
+  for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
 }
 
 function notServing(message: string, retryAfterS: number): NoAnswer {

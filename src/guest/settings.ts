@@ -1,9 +1,7 @@
 import { CodedError } from "../domain/errors.ts";
 
-/** Where the guest finds its outside. `init.ts` says what each variable means. */
+/** What a guest has to work with. `init.ts` says what each variable means. */
 export interface GuestSettings {
-  readonly guestSocket: string;
-  readonly hostSocket: string;
   readonly devices: string;
   readonly root: string;
   readonly areMounted: boolean;
@@ -11,7 +9,12 @@ export interface GuestSettings {
   readonly memoryMiB: number | undefined;
   /** From SIGTERM to SIGKILL of the server. */
   readonly stopMs: number;
-  readonly endsWithServer: boolean;
+}
+
+/** And where it finds its outside. */
+export interface InitSettings extends GuestSettings {
+  readonly guestSocket: string;
+  readonly hostSocket: string;
   readonly exitWithParent: boolean;
 }
 
@@ -21,7 +24,7 @@ const STOP_MS = 3000;
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Errors: `config_invalid`, naming the variable. */
-export function readGuestSettings(env: Environment): GuestSettings {
+export function readInitSettings(env: Environment): InitSettings {
   return {
     guestSocket: required(env, "PINFERENCE_GUEST_SOCKET"),
     hostSocket: required(env, "PINFERENCE_HOST_SOCKET"),
@@ -31,7 +34,6 @@ export function readGuestSettings(env: Environment): GuestSettings {
     threads: positive(env, "PINFERENCE_THREADS"),
     memoryMiB: positive(env, "PINFERENCE_MEMORY_MIB"),
     stopMs: positive(env, "PINFERENCE_GUEST_STOP_MS") ?? STOP_MS,
-    endsWithServer: env["PINFERENCE_GUEST_ENDS_WITH_SERVER"] === "1",
     exitWithParent: env["PINFERENCE_EXIT_WITH_PARENT"] === "1",
   };
 }
