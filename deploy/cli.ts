@@ -8,6 +8,8 @@ import { chat } from "./commands/chat.ts";
 import { runCommandLine } from "./commands/command-line.ts";
 import { deploy } from "./commands/deploy.ts";
 import { modelAdd } from "./commands/model-add.ts";
+import { forget } from "./commands/forget.ts";
+import { keysAuthorize } from "./commands/keys-authorize.ts";
 import { modelList } from "./commands/model-list.ts";
 import { humanOutput, jsonOutput, type Output } from "./commands/output.ts";
 import { node } from "./commands/node.ts";
@@ -15,7 +17,9 @@ import { plan } from "./commands/plan.ts";
 import { progressModeFor } from "./commands/progress-bar.ts";
 import { createProgressLine } from "./commands/progress-line.ts";
 import { up } from "./commands/up.ts";
+import { status } from "./commands/status.ts";
 import { verify } from "./commands/verify.ts";
+import { warm } from "./commands/warm.ts";
 import { endOnBugs, endOnSignals, ignoreClosedPipes } from "./ending.ts";
 import { createParts } from "./parts.ts";
 
@@ -36,7 +40,7 @@ endOnSignals(ending);
 endOnBugs(ending);
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: [up, plan, deploy, verify, chat, bench, modelList, modelAdd, node],
+  commands: [up, plan, deploy, verify, status, warm, chat, bench, forget, modelList, modelAdd, keysAuthorize, node],
   version,
   context: { env, signal: ending.signal, parts: createParts(packageRoot, env) },
   print: (text) => void process.stdout.write(text),

@@ -31,6 +31,10 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
       const { createAlephNetwork } = await import("./network/aleph.ts");
       return createAlephNetwork({ apiServer, privateKey, owner, outbox: await openOutbox(directory) });
     },
+    aggregates: (apiServer) => async (address, key, signal) => {
+      const { readAggregate } = await import("./network/read-message.ts");
+      return readAggregate(apiServer, address, key, signal);
+    },
     async reader(apiServer, signal) {
       const { createReader } = await import("./parts/reader.ts");
       return createReader(apiServer, signal);

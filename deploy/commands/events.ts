@@ -184,6 +184,38 @@ export interface BenchEvent {
   readonly totalTokensPerSecond: number;
 }
 
+export interface StatusEvent {
+  readonly event: "status";
+  readonly model: string;
+  readonly itemHash: ItemHash;
+  /** What the network says of the PROGRAM message, and of its STORE messages. */
+  readonly program: string;
+  readonly files: readonly string[];
+  readonly nodes: readonly {
+    readonly crn: string;
+    readonly state: "running" | "cold" | "unreachable";
+    readonly answerMs: number | undefined;
+  }[];
+  readonly url: string;
+}
+
+export interface CreditsEvent {
+  readonly event: "credits";
+  readonly owner: string;
+  readonly credits: number;
+  readonly creditsPerHour: number;
+  readonly daysLeft: number | undefined;
+}
+
+export interface ForgottenEvent {
+  readonly event: "forgotten";
+  readonly model: string;
+  readonly programs: number;
+  readonly filesKept: number;
+  /** What is not paid any more. */
+  readonly freed: Cost;
+}
+
 /** Ended by Ctrl-C or a signal, with nothing left behind. */
 interface StoppedEvent {
   readonly event: "stopped";
@@ -199,6 +231,9 @@ export interface ErrorEvent {
 }
 
 export type CommandEvent =
+  | StatusEvent
+  | CreditsEvent
+  | ForgottenEvent
   | FindingEvent
   | VerifiedEvent
   | AddedEvent

@@ -24,6 +24,7 @@ export function helpForAll(commands: readonly Command[]): string {
       ["ALEPH_OWNER_ADDRESS", "who owns and pays, where the key only has the right to publish in its name"],
       ["ALEPH_API_SERVER", "API node of the network"],
       ["PINFERENCE_CATALOGUE", "a directory with a models.json of your own"],
+      ["PINFERENCE_API_KEY", "what `chat` shows to a model that asks for a key"],
       ["HF_TOKEN", "an account of the Hugging Face hub, for models that ask for one"],
       ["HF_ENDPOINT", "a mirror of the hub"],
       ["PINFERENCE_DEBUG", "1 shows stack traces"],

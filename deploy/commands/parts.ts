@@ -116,6 +116,8 @@ export interface Parts {
   startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode>;
   /** Messages on their way are kept in `directory`. */
   connect(apiServer: string, key: Key, place: NetworkPlace): Promise<AlephNetwork>;
+  /** Reads aggregates through a node, without a key. */
+  aggregates(apiServer: string): AlephNetwork["aggregate"];
   /** What verifying asks of a node, without a key. */
   reader(
     apiServer: string,

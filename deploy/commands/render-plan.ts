@@ -1,5 +1,13 @@
-import type { Cost, DeployedEvent, PlanEvent, PlannedModelLine } from "./events.ts";
-import { formatBytes } from "./format.ts";
+import type {
+  Cost,
+  CreditsEvent,
+  DeployedEvent,
+  ForgottenEvent,
+  PlanEvent,
+  PlannedModelLine,
+  StatusEvent,
+} from "./events.ts";
+import { formatBytes, formatDuration } from "./format.ts";
 
 /** A plan as people read it. */
 export function renderPlan(plan: PlanEvent): string {
@@ -46,6 +54,30 @@ export function renderDeployed({ model, baseUrl, answer, cost, curl }: DeployedE
     `    program   ${renderCost(cost)}`,
     `    ${curl}`,
   );
+}
+
+export function renderStatus({ model, itemHash, program, files, nodes, url }: StatusEvent): string {
+  const kept = files.every((state) => state === "processed") ? "all kept" : files.join(", ");
+  return lines(
+    `  ${model}`,
+    `    program   ${program}  ${itemHash}`,
+    `    files     ${kept}`,
+    ...nodes.map(({ crn, state, answerMs }) => {
+      const time = answerMs === undefined ? "" : `, answered in ${formatDuration(answerMs)}`;
+      return `    node      ${state}${time}  ${crn}`;
+    }),
+    `    URL       ${url}`,
+  );
+}
+
+export function renderCredits({ owner, credits, creditsPerHour, daysLeft }: CreditsEvent): string {
+  const left = daysLeft === undefined ? "" : `, ${daysLeft} days left`;
+  return `  ${owner}: ${whole(credits)} credits, ${whole(creditsPerHour)} an hour${left}\n`;
+}
+
+export function renderForgotten({ model, programs, filesKept, freed }: ForgottenEvent): string {
+  const kept = filesKept === 0 ? "" : `; ${filesKept} files stay, for other programs use them`;
+  return `\n  ${model} is forgotten: ${programs} program${programs === 1 ? "" : "s"}${kept}. Freed: ${renderCost(freed)}\n`;
 }
 
 function renderCost(cost: Cost): string {

@@ -8,7 +8,7 @@ import type {
   StageEvent,
 } from "./events.ts";
 import { formatBytes, formatDuration, formatRate } from "./format.ts";
-import { renderDeployed, renderPlan } from "./render-plan.ts";
+import { renderCredits, renderDeployed, renderForgotten, renderPlan, renderStatus } from "./render-plan.ts";
 
 const STAGE_WIDTH = 14;
 const OUTCOME_WIDTH = 9;
@@ -47,6 +47,12 @@ export function renderEvent(event: CommandEvent, color: boolean): string {
       return "";
     case "bench":
       return `${renderBench(event)}\n`;
+    case "status":
+      return renderStatus(event);
+    case "credits":
+      return renderCredits(event);
+    case "forgotten":
+      return renderForgotten(event);
     case "stopped":
       // The terminal has written ^C where this would begin.
       return "\n  stopped\n";

@@ -1,16 +1,13 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { CodedError } from "../../src/domain/errors.ts";
-import { parseItemHash, type ItemHash } from "../../src/domain/hash.ts";
 import { dataDirectoryPath, openDataDirectory, toDataDirectoryError } from "../data-directory.ts";
-import { openLockfile } from "../pins.ts";
 import { createRebuild } from "../stages/rebuild.ts";
-import { programOfUrl } from "../verify/target.ts";
 import { verifyProgram } from "../verify/verify.ts";
-import { command, type CommandContext, type ValuesOf } from "./command.ts";
+import { command, type CommandContext } from "./command.ts";
 import { SOMETHING_TO_DO } from "./exit-codes.ts";
-import { apiServerOf, NETWORK_OPTIONS } from "./operator.ts";
+import { NETWORK_OPTIONS } from "./operator.ts";
+import { readTarget, TARGET } from "./target.ts";
 
 const MIB = 1_048_576;
 
@@ -24,14 +21,12 @@ const OPTIONS = {
 export const verify = command({
   name: "verify",
   summary: "Check a published model from its URL down to its bytes, trusting nobody",
-  positionals: { name: "TARGET", help: "a URL, the hash of a PROGRAM message, or a model of the lockfile" },
+  positionals: TARGET,
   options: OPTIONS,
   examples: ["pinference verify https://aleph.sh/vm/<item hash>/v1", "pinference verify qwen3-0.6b --shallow"],
   async run(options, positionals, context) {
-    const [target, ...rest] = positionals;
-    if (target === undefined || rest.length > 0) throw new CodedError("usage", "verify takes one URL, hash or model");
     const { env, out, parts, signal } = context;
-    const { itemHash, apiServer } = await readTarget(target, options, context);
+    const { itemHash, apiServer } = await readTarget(positionals, options, context);
     const directoryPath = dataDirectoryPath(options["data-dir"], env);
     const directory = await openDataDirectory(directoryPath);
     await mkdir(directory.build, { recursive: true });
@@ -65,27 +60,6 @@ export const verify = command({
     }
   },
 });
-
-/** Errors: `usage`, `hash_malformed`. */
-async function readTarget(
-  target: string,
-  options: ValuesOf<typeof OPTIONS>,
-  { env, parts }: CommandContext,
-): Promise<{ readonly itemHash: ItemHash; readonly apiServer: string }> {
-  if (/^https?:/i.test(target)) {
-    const found = programOfUrl(target);
-    // The local node is its own API node.
-    const own = found.isLocal && options["api-server"] === undefined ? found.origin : apiServerOf(options, env);
-    return { itemHash: found.itemHash, apiServer: own };
-  }
-  const apiServer = apiServerOf(options, env);
-  if (/^[0-9a-f]{64}$/.test(target)) return { itemHash: parseItemHash(target), apiServer };
-  const { models, path } = await openLockfile(options.lockfile ?? parts.lockfilePath);
-  const locked = models.get(target);
-  if (locked !== undefined) return { itemHash: locked.itemHash, apiServer };
-  const known = models.size === 0 ? "it is empty" : `it has: ${[...models.keys()].join(", ")}`;
-  throw new CodedError("usage", `"${target.slice(0, 100)}" is no URL, no hash, and not in ${path}; ${known}`);
-}
 
 /** Progress shows; the findings tell the rest. */
 function quiet(out: CommandContext["out"]): CommandContext["out"] {

@@ -22,7 +22,6 @@ import { parseItemHash, type FileHash, type ItemHash } from "../../src/domain/ha
 import type { BuiltImage, PinnedImage } from "../../src/domain/volume.ts";
 import { strictProgramProblems } from "../messages/strict.ts";
 import {
-  aggregateAnswer,
   balanceAnswer,
   chooseEngine,
   foundMessages,
@@ -46,6 +45,7 @@ import type {
   TransferOptions,
   UploadLimits,
 } from "./network.ts";
+import { readAggregate } from "./read-message.ts";
 import { uploadFile } from "./upload.ts";
 
 /** A node retries for 811 s at most before it rejects. */
@@ -89,6 +89,8 @@ export interface AlephNetwork extends Network {
   forget(hashes: readonly ItemHash[], reason: string, signal?: AbortSignal): Promise<ItemHash>;
   /** Processed PROGRAM messages of the owner that refer to one of these STORE messages. */
   programsUsing(refs: readonly ItemHash[], signal?: AbortSignal): Promise<readonly ItemHash[]>;
+  /** Processed PROGRAM messages of the owner with this name, as this product names them. */
+  programsNamed(name: string, signal?: AbortSignal): Promise<readonly ItemHash[]>;
   /** Content of one of an address's aggregates; undefined where there is none. */
   aggregate(address: string, key: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Publishes an AGGREGATE of the owner; its members replace those of the same name. */
@@ -203,15 +205,23 @@ class AlephNodeNetwork implements AlephNetwork {
       .map(({ itemHash }) => itemHash);
   }
 
+  async programsNamed(name: string, signal?: AbortSignal): Promise<readonly ItemHash[]> {
+    const found = await this.#owned("PROGRAM", signal);
+    return found
+      .filter(({ content }) => {
+        const { metadata, variables } = content as { metadata?: { name?: string }; variables?: object };
+        return metadata?.name === name && "PINFERENCE_MODEL" in (variables ?? {});
+      })
+      .map(({ itemHash }) => itemHash);
+  }
+
   async forget(hashes: readonly ItemHash[], reason: string, signal?: AbortSignal): Promise<ItemHash> {
     const key = `forget:${this.apiServer}:${hashes.join(",")}`;
     return this.#send(MessageType.forget, key, () => ({ ...this.#author(), hashes: [...hashes], reason }), signal);
   }
 
   async aggregate(address: string, key: string, signal?: AbortSignal) {
-    const answer = await this.#ask(`aggregates/${address}.json?keys=${key}`, signal);
-    if (answer.status === 404) return undefined;
-    return requireShape(aggregateAnswer, answer, `read the aggregate ${key}`).data[key];
+    return readAggregate(this.apiServer, address, key, signal);
   }
 
   async publishAggregate(key: string, content: object, signal?: AbortSignal): Promise<ItemHash> {

@@ -5,6 +5,7 @@ import { CodedError } from "../../src/domain/errors.ts";
 import type { FileHash, ItemHash } from "../../src/domain/hash.ts";
 import type { BuiltImage } from "../../src/domain/volume.ts";
 import { hashItemContent } from "../messages/envelope.ts";
+import { adviceFor } from "./advice.ts";
 import { rejectionName } from "../messages/rejections.ts";
 import { parseBody, type JsonAnswer } from "./http.ts";
 import type { MessageState, UploadLimits } from "./network.ts";
@@ -119,7 +120,7 @@ function whyRefused(status: number, text: string, image: BuiltImage, address: st
 export function toRejectedError({ itemHash, status, rejection }: MessageState, address: string): CodedError {
   if (rejection === undefined) return new CodedError("message_rejected", `message ${itemHash} is ${status}`);
   const { code, name, details } = rejection;
-  const advice = code === 5 || code === 6 ? `. Add credits to ${address}` : "";
+  const advice = `. ${adviceFor(code, address)}`;
   const reason = details === null ? "" : `: ${shortText(details)}`;
   return new CodedError("message_rejected", `message ${itemHash} was rejected with ${code} ${name}${reason}${advice}`, {
     details: { error_code: code, error_name: name },

@@ -55,15 +55,24 @@ export async function readMessage(
   return { status, envelope, content: content as Record<string, unknown> };
 }
 
+/** Content of one of an address's aggregates; undefined where there is none. Errors: `network_refused`. */
+export async function readAggregate(
+  apiServer: string,
+  address: string,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const answer = await askNode(`${apiServer}/api/v0/aggregates/${address}.json?keys=${key}`, { signal });
+  if (answer.status === 404) return undefined;
+  return requireShape(aggregateAnswer, answer, `read the aggregate ${key} of ${address}`).data[key];
+}
+
 /** Who may speak for an address. Errors: `network_refused`. */
 export async function readAuthorizations(
   apiServer: string,
   owner: string,
   signal: AbortSignal,
 ): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  const answer = await askNode(`${apiServer}/api/v0/aggregates/${owner}.json?keys=security`, { signal });
-  if (answer.status === 404) return [];
-  const { data } = requireShape(aggregateAnswer, answer, `read who may sign for ${owner}`);
-  const list = data["security"]?.["authorizations"];
+  const list = (await readAggregate(apiServer, owner, "security", signal))?.["authorizations"];
   return Array.isArray(list) ? (list as Record<string, unknown>[]) : [];
 }

@@ -25,8 +25,11 @@ export interface WarmOptions {
   readonly onWait?: (reason: string) => void;
 }
 
+/** What is asked of the network to find its compute nodes. */
+export type CrnList = Pick<AlephNetwork, "apiServer" | "aggregate">;
+
 /** Base URLs, best first. The local node runs programs itself. Errors: `network_refused` where the list is empty. */
-export async function findCrns(network: AlephNetwork, given: string | undefined, signal: AbortSignal) {
+export async function findCrns(network: CrnList, given: string | undefined, signal: AbortSignal) {
   if (given !== undefined) return given.split(",").map((url) => normalUrl(url));
   const { hostname } = new URL(network.apiServer);
   if (["127.0.0.1", "localhost", "[::1]"].includes(hostname)) return [network.apiServer];
@@ -67,7 +70,7 @@ export async function warmOnOneOf(crns: readonly string[], itemHash: ItemHash, o
 }
 
 /** Undefined when the program is ready there, else why it will not be. Errors: the signal's reason. */
-async function warm(crn: string, itemHash: ItemHash, options: WarmOptions): Promise<string | undefined> {
+export async function warm(crn: string, itemHash: ItemHash, options: WarmOptions): Promise<string | undefined> {
   const { signal, limitMs = WARM_LIMIT_MS, pauseMs = PAUSE_MS, onWait } = options;
   const giveUpAt = performance.now() + limitMs;
   let failures = 0;
@@ -82,6 +85,30 @@ async function warm(crn: string, itemHash: ItemHash, options: WarmOptions): Prom
     if (look.reason !== said) onWait?.(look.reason);
     said = look.reason;
     await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+export interface CrnState {
+  readonly crn: string;
+  /** A cold program starts with the next request. */
+  readonly state: "running" | "cold" | "unreachable";
+  /** How long its health took to be told. */
+  readonly answerMs: number | undefined;
+}
+
+/** Starts nothing. Source: GET /about/executions/list of a compute node. */
+export async function crnStateOf(crn: string, itemHash: ItemHash, signal: AbortSignal): Promise<CrnState> {
+  const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]) };
+  try {
+    const response = await fetch(`${crn}/about/executions/list`, options);
+    const running = (await response.json()) as Readonly<Record<string, unknown>>;
+    if (!(itemHash in running)) return { crn, state: "cold", answerMs: undefined };
+    const askedAt = performance.now();
+    await (await fetch(`${crn}/vm/${itemHash}/health`, options)).text();
+    return { crn, state: "running", answerMs: Math.round(performance.now() - askedAt) };
+  } catch {
+    signal.throwIfAborted();
+    return { crn, state: "unreachable", answerMs: undefined };
   }
 }
 

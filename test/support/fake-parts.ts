@@ -58,6 +58,7 @@ class FakeNetwork implements AlephNetwork {
   runningCost = () => Promise.resolve(0);
   credits = () => Promise.resolve(1_000_000);
   forget = () => Promise.reject(new Error("not asked for"));
+  programsNamed = () => Promise.resolve([]);
   programsUsing = () => Promise.resolve([]);
   aggregate = () => Promise.resolve(undefined);
   publishAggregate = () => Promise.reject(new Error("not asked for"));
@@ -123,6 +124,7 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
       });
     },
     connect: () => Promise.resolve(network),
+    aggregates: () => () => Promise.resolve(undefined),
     reader: () => Promise.reject(new Error("not asked for")),
     catalogue: () => Promise.resolve([]),
     describeModel: (reference, { memoryMiB }) => Promise.resolve(fakeModel(reference, memoryMiB)),
