@@ -1,43 +1,26 @@
 /**
- * Continuous batching over the context's sequences. Each step decodes one batch: a token of every generating sequence
- * first, then pieces of prompts up to a budget that keeps the step short. While the library computes a batch, the
- * tokens of the step before are turned into text and sent, so that JavaScript costs no computing time.
+ * Continuous batching over the context's sequences. Each step decodes a token of every generating sequence in one batch,
+ * then pieces of prompts up to a budget that keeps the step short. While the library computes a batch, the tokens of the
+ * batch before are turned into text and sent, so that JavaScript costs no computing time.
+ *
+ * How tokens are put into batches must not change what is computed for them. llama.cpp evaluates a token by other
+ * arithmetic if its sequence has at least TILE tokens in the batch, so prompts are cut with that in mind; tokens of
+ * different sequences do not touch each other (docs/decisions/0013-same-text.md).
  */
 import { CodedError } from "../domain/errors.ts";
 import type { FinishReason } from "../domain/generation.ts";
+import type { Job } from "./job.ts";
 import type { NativeContext, Token } from "./native.ts";
+import { sharePromptBudget } from "./prompt-budget.ts";
 import type { Sampler } from "./sampler.ts";
-import { chooseSeat, createSlots, type Slot } from "./slots.ts";
+import { chooseSeat, createSlots, cutSlot, extendSlot, TILE, type Slot } from "./slots.ts";
 
 /** Most tokens of one batch, and so the context's batch size. */
 export const BATCH_TOKENS = 512;
-/** Fewest prompt tokens of a step: smaller pieces cost speed (llama.cpp evaluates 32 at 0.8 of full speed). */
-const LEAST_PIECE = 32;
 /** How long a step with prompt pieces should last: it bounds how late an abort is seen… */
 const ALONE_MS = 400;
 /** …and how long running streams stand still. */
 const SHARED_MS = 100;
-
-/** One answer to compute. The scheduler calls back; no callback may throw. */
-export interface Job {
-  readonly prompt: readonly Token[];
-  /** Most completion tokens; 0 evaluates the prompt and ends. */
-  readonly limit: number;
-  /** Belongs to a request that runs already, so it takes no place in the queue. */
-  readonly isFurtherChoice: boolean;
-  readonly hasGrammar: boolean;
-  /** Called once, when the job gets its slot. */
-  createSampler(): Sampler;
-  onStart(cachedTokens: number): void;
-  /** The whole prompt is evaluated. */
-  onPrompt(): void;
-  /** Returns false when the answer is complete (a stop sequence was met). */
-  onToken(token: Token): boolean;
-  /** The model ended with this token; undefined where no token could be drawn. */
-  reasonOfEnd(token: Token | undefined): FinishReason;
-  onEnd(reason: FinishReason): void;
-  onError(error: unknown): void;
-}
 
 interface Running {
   readonly job: Job;
@@ -48,6 +31,19 @@ interface Running {
   next: Token | undefined;
   produced: number;
   cancelled: boolean;
+}
+
+/** What a batch holds of one sequence. */
+interface Part {
+  readonly slot: Slot<Running>;
+  readonly running: Running;
+  readonly tokens: Uint32Array;
+  readonly isPrompt: boolean;
+}
+
+interface Row {
+  readonly slot: Slot<Running>;
+  readonly row: number;
 }
 
 interface Delivery {
@@ -63,12 +59,15 @@ export interface SchedulerOptions {
   /** Tokens one sequence can hold. */
   readonly contextLength: number;
   readonly isEndToken: (token: Token) => boolean;
+  /** Reuse only what a prompt's evaluation from its beginning would give to the last bit. */
+  readonly isExact: boolean;
 }
 
 export class Scheduler {
   readonly #context: NativeContext;
   readonly #contextLength: number;
   readonly #isEndToken: (token: Token) => boolean;
+  readonly #isExact: boolean;
   readonly #slots: Slot<Running>[];
   readonly #waiting: Job[] = [];
   #deliveries: Delivery[] = [];
@@ -83,6 +82,7 @@ export class Scheduler {
     this.#context = options.context;
     this.#contextLength = options.contextLength;
     this.#isEndToken = options.isEndToken;
+    this.#isExact = options.isExact;
     this.#slots = createSlots(options.slots);
   }
 
@@ -140,23 +140,11 @@ export class Scheduler {
   async #step(): Promise<boolean> {
     this.#releaseCancelled();
     await this.#admit();
-    const rows = this.#fillBatch();
-    if (rows === undefined) {
-      this.#deliver();
-      return this.#waiting.length > 0 || this.#slots.some((slot) => slot.job !== undefined);
-    }
-    this.#batches += 1;
-    for (const slot of this.#slots) if (slot.job !== undefined) this.#busySlotsInBatches += 1;
-    const startedAt = performance.now();
-    const decoding = this.#context.decodeBatch();
+    const batches = this.#planBatches();
+    for (const parts of batches) await this.#evaluate(parts);
+    if (batches.length > 0) return true;
     this.#deliver();
-    await decoding;
-    if (rows.promptTokens >= LEAST_PIECE) {
-      const rate = rows.promptTokens / Math.max(performance.now() - startedAt, 0.01);
-      this.#promptTokensPerMs += (rate - this.#promptTokensPerMs) / 2;
-    }
-    await this.#sample(rows.sampled);
-    return true;
+    return this.#waiting.length > 0 || this.#slots.some((slot) => slot.job !== undefined);
   }
 
   #releaseCancelled(): void {
@@ -165,7 +153,8 @@ export class Scheduler {
 
   async #admit(): Promise<void> {
     for (let job = this.#waiting[0]; job !== undefined; job = this.#waiting[0]) {
-      const seat = chooseSeat(this.#slots, job.prompt);
+      const { reuse, wantedSlot } = job;
+      const seat = chooseSeat(this.#slots, job.prompt, { reuse, wantedSlot, isExact: this.#isExact });
       if (seat === undefined) return;
       this.#waiting.shift();
       const sampler = createSampler(job);
@@ -183,50 +172,79 @@ export class Scheduler {
       let shared = seat.shared;
       if (source !== undefined) {
         await this.#context.copySequenceStateFromOtherSequence(slot.id, source.id);
-        slot.tokens = source.tokens.slice();
+        Object.assign(slot, { tokens: source.tokens.slice(), tiled: source.tiled, untiled: source.untiled });
       }
       if (shared < slot.tokens.length && !this.#context.removeTokenCellsFromSequence(slot.id, shared, -1)) {
         // A recurrent state cannot be cut: start anew.
         this.#context.disposeSequence(slot.id);
         shared = 0;
       }
-      slot.tokens.length = shared;
-      if (!running.cancelled) job.onStart(shared);
+      cutSlot(slot, shared);
+      if (!running.cancelled) job.onStart(shared, slot.id);
     }
   }
 
-  /** Puts this step's tokens into the library's batch; undefined when there are none. */
-  #fillBatch(): { sampled: { slot: Slot<Running>; row: number }[]; promptTokens: number } | undefined {
-    const parts: { slot: Slot<Running>; running: Running; tokens: Uint32Array; wantsRow: boolean }[] = [];
-    for (const slot of this.#slots) {
-      const running = slot.job;
-      if (running?.next === undefined) continue;
-      parts.push({ slot, running, tokens: Uint32Array.of(running.next), wantsRow: true });
-      running.next = undefined;
-    }
-    const perStep = this.#promptTokensPerMs * (parts.length > 0 ? SHARED_MS : ALONE_MS);
-    const budget = Math.min(Math.max(Math.floor(perStep), LEAST_PIECE), BATCH_TOKENS - parts.length);
-    const pieces = sharePromptBudget(this.#slots, budget);
-    for (const { slot, running, length } of pieces) {
-      const tokens = Uint32Array.from(running.job.prompt.slice(slot.tokens.length, slot.tokens.length + length));
-      const wantsRow = slot.tokens.length + tokens.length === running.job.prompt.length;
-      parts.push({ slot, running, tokens, wantsRow });
-    }
-    const promptTokens = pieces.reduce((sum, { length }) => sum + length, 0);
-    if (parts.length === 0) return undefined;
+  /** The batches of this step. Prompt pieces of a tile or more get a batch each: llama.cpp would part them anyway. */
+  #planBatches(): Part[][] {
+    const tokens = this.#slots.flatMap((slot): Part[] => {
+      const next = slot.job?.next;
+      if (slot.job === undefined || next === undefined) return [];
+      return [{ slot, running: slot.job, tokens: Uint32Array.of(next), isPrompt: false }];
+    });
+    const milliseconds = tokens.length > 0 ? SHARED_MS : ALONE_MS;
+    const open = this.#slots.flatMap((slot) => {
+      const left = (slot.job?.job.prompt.length ?? 0) - slot.tokens.length;
+      if (slot.job === undefined || left <= 0) return [];
+      return [{ slot, running: slot.job, left, order: slot.job.order, isCareful: slot.job.job.wantsPromptRows }];
+    });
+    const budget = Math.min(Math.floor(this.#promptTokensPerMs * milliseconds), BATCH_TOKENS);
+    const pieces = sharePromptBudget(open, budget, this.#batches).map(({ slot, running, length }): Part => {
+      const piece = running.job.prompt.slice(slot.tokens.length, slot.tokens.length + length);
+      return { slot, running, tokens: Uint32Array.from(piece), isPrompt: true };
+    });
+    const small = pieces.filter((piece) => piece.tokens.length < TILE);
+    // In the order of sequences: llama.cpp computes neighbours together.
+    const first = [...tokens, ...small].sort((a, b) => a.slot.id - b.slot.id);
+    const large = pieces.filter((piece) => piece.tokens.length >= TILE).map((piece) => [piece]);
+    return first.length === 0 ? large : [first, ...large];
+  }
+
+  async #evaluate(planned: readonly Part[]): Promise<void> {
+    // A batch before may have ended some of it.
+    const parts = planned.filter(({ slot, running }) => slot.job === running && !running.cancelled);
+    if (parts.length === 0) return;
     this.#context.initBatch(parts.reduce((sum, part) => sum + part.tokens.length, 0));
-    const sampled: { slot: Slot<Running>; row: number }[] = [];
-    for (const { slot, tokens, wantsRow } of parts) {
-      const position = slot.tokens.length;
-      const withLogits = wantsRow ? Uint32Array.of(tokens.length - 1) : new Uint32Array(0);
-      const [row] = this.#context.addToBatch(slot.id, position, tokens, withLogits);
-      for (const token of tokens) slot.tokens.push(token);
-      if (row !== undefined) sampled.push({ slot, row });
+    const sampled: Row[] = [];
+    const read: (() => Promise<void>)[] = [];
+    for (const { slot, running, tokens, isPrompt } of parts) {
+      const from = slot.tokens.length;
+      const isLast = from + tokens.length >= running.job.prompt.length;
+      const readsAll = isPrompt && running.job.wantsPromptRows;
+      const rows = this.#context.addToBatch(slot.id, from, tokens, rowsOf(tokens.length, readsAll, isLast));
+      if (!isPrompt) running.next = undefined;
+      extendSlot(slot, tokens);
+      if (readsAll) read.push(() => running.job.readPromptRows(this.#context, rows, from));
+      if (isLast) sampled.push({ slot, row: rows.at(-1)! });
     }
-    return { sampled, promptTokens };
+    this.#batches += 1;
+    for (const slot of this.#slots) if (slot.job !== undefined) this.#busySlotsInBatches += 1;
+    const startedAt = performance.now();
+    const decoding = this.#context.decodeBatch();
+    this.#deliver();
+    await decoding;
+    const promptTokens = parts.reduce((sum, { isPrompt, tokens }) => sum + (isPrompt ? tokens.length : 0), 0);
+    if (promptTokens >= TILE) {
+      const rate = promptTokens / Math.max(performance.now() - startedAt, 0.01);
+      this.#promptTokensPerMs += (rate - this.#promptTokensPerMs) / 2;
+    }
+    for (const readRows of read) await readRows();
+    for (const { slot, running, isPrompt } of parts) {
+      if (isPrompt && slot.job === running && !running.cancelled) running.job.onProgress(slot.tokens.length);
+    }
+    await this.#sample(sampled);
   }
 
-  async #sample(rows: readonly { slot: Slot<Running>; row: number }[]): Promise<void> {
+  async #sample(rows: readonly Row[]): Promise<void> {
     const draws = rows.flatMap(({ slot, row }) => {
       const running = slot.job;
       if (running === undefined || running.cancelled) return [];
@@ -260,7 +278,7 @@ export class Scheduler {
   /** Below 0 where a grammar leaves no token that may be drawn: that ends one answer, not all of them. */
   async #draw(row: number, { job, sampler }: Running): Promise<Token> {
     const drawn = sampler.sample(this.#context, row);
-    return job.hasGrammar ? drawn.catch(() => -1) : drawn;
+    return job.isConstrained ? drawn.catch(() => -1) : drawn;
   }
 
   /** Hands the tokens of the last step to their jobs. */
@@ -278,8 +296,8 @@ export class Scheduler {
 
   #deliverOne({ slot, running, token, isLast }: Delivery): void {
     if (running.cancelled || slot.job !== running) return;
-    const goesOn = running.job.onToken(token);
-    if (!goesOn) this.#end(slot, running, "stop");
+    const reason = running.job.onToken(token);
+    if (reason !== undefined) this.#end(slot, running, reason);
     else if (isLast) this.#end(slot, running, "length");
   }
 
@@ -315,28 +333,10 @@ export class Scheduler {
   }
 }
 
-/**
- * How many tokens of which prompts a step evaluates. The oldest prompt is sure of half, so that it comes to its end; the
- * rest goes to the shortest first, so that a short request does not wait for a long one's prompt.
- */
-function sharePromptBudget(
-  slots: readonly Slot<Running>[],
-  budget: number,
-): { slot: Slot<Running>; running: Running; length: number }[] {
-  const open = slots.flatMap((slot) => {
-    const left = (slot.job?.job.prompt.length ?? 0) - slot.tokens.length;
-    return slot.job === undefined || left <= 0 ? [] : [{ slot, running: slot.job, left, length: 0 }];
-  });
-  let rest = budget;
-  const give = (piece: (typeof open)[number], most: number) => {
-    const length = Math.max(0, Math.min(piece.left - piece.length, most));
-    piece.length += length;
-    rest -= length;
-  };
-  open.sort((a, b) => a.running.order - b.running.order);
-  if (open[0] !== undefined) give(open[0], Math.ceil(budget / 2));
-  for (const piece of open.toSorted((a, b) => a.left - b.left)) give(piece, rest);
-  return open.filter(({ length }) => length > 0);
+/** Indices of the tokens whose logits are needed. */
+function rowsOf(length: number, all: boolean, last: boolean): Uint32Array {
+  if (all) return Uint32Array.from({ length }, (_, index) => index);
+  return last ? Uint32Array.of(length - 1) : new Uint32Array(0);
 }
 
 /** What one job asks for must not end the others. */

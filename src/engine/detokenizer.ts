@@ -10,6 +10,7 @@ const CONTEXT_TOKENS = 3;
 export class Detokenizer {
   readonly #model: NativeModel;
   readonly #contextTokens: number;
+  readonly #visible: ReadonlySet<Token>;
   #context: Token[];
   #contextText: string;
   #pending: Token[] = [];
@@ -18,15 +19,23 @@ export class Detokenizer {
   /** Tokens since the incomplete character began. */
   #stalled = 0;
 
-  /** `before`: the end of the prompt. `byteLevel`: a vocabulary whose tokens are bytes, so that none depends on another. */
-  constructor(model: NativeModel, before: readonly Token[], byteLevel: boolean) {
+  /** `before`: the end of the prompt. `byteLevel`: a vocabulary whose tokens are bytes, so that none depends on another. `visible`: control tokens to show. */
+  constructor(
+    model: NativeModel,
+    before: readonly Token[],
+    byteLevel: boolean,
+    visible: ReadonlySet<Token> = new Set(),
+  ) {
     this.#model = model;
+    this.#visible = visible;
     this.#contextTokens = byteLevel ? 0 : CONTEXT_TOKENS;
     this.#context = byteLevel ? [] : before.slice(-CONTEXT_TOKENS);
     this.#contextText = byteLevel ? "" : model.detokenize(Uint32Array.from(this.#context));
   }
 
   push(token: Token): string {
+    // Control tokens are whole texts, which stand for themselves.
+    if (this.#visible.has(token)) return this.flush() + this.#model.detokenize(Uint32Array.of(token), true);
     this.#pending.push(token);
     this.#stalled += 1;
     const text = this.#text();

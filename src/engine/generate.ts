@@ -1,24 +1,12 @@
 import { CodedError } from "../domain/errors.ts";
 import type { Generation } from "../domain/engine.ts";
-import type { Ending, FinishReason, GenerateRequest, GenerationStep, TokenChance } from "../domain/generation.ts";
-import { Aligner } from "./aligner.ts";
-import type { Job, Scheduler } from "./batch.ts";
-import { ChanceRecorder } from "./chances.ts";
-import { Detokenizer } from "./detokenizer.ts";
-import { constrainBias, type Grammars } from "./grammars.ts";
-import type { Native, NativeGrammar, NativeGrammarState, NativeModel, Token } from "./native.ts";
-import {
-  choiceSeed,
-  createSampler,
-  randomSeed,
-  refuseGrammarBeside,
-  resolveBias,
-  type ResolvedBias,
-  type SamplerInputs,
-} from "./sampling.ts";
-import type { Sampler } from "./sampler.ts";
+import type { Ending, FinishReason, GenerateRequest, GenerationStep, Timings } from "../domain/generation.ts";
+import type { Scheduler } from "./batch.ts";
+import { ChoiceJob, type ChoiceInputs } from "./choice-job.ts";
+import type { Grammars } from "./grammars.ts";
+import type { Native, NativeModel, Token } from "./native.ts";
+import { choiceSeed, randomSeed, resolveBias } from "./sampling.ts";
 import { StepQueue } from "./step-queue.ts";
-import { StopMatcher } from "./stop.ts";
 import type { TokenTexts } from "./token-texts.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -35,7 +23,7 @@ export interface GenerateContext {
 /**
  * Runs a tokenized prompt: the first choice evaluates it, the others start when that is done and take over its state.
  * Text, stop sequences and counts live here; the scheduler knows tokens only.
- * Errors: `invalid_value` for a bias on a token that does not exist, `invalid_grammar`, `unsupported_parameter`.
+ * Errors: `invalid_value` for a bias on a token that does not exist, `invalid_grammar`.
  */
 export function startGeneration(
   context: GenerateContext,
@@ -43,29 +31,30 @@ export function startGeneration(
   prompt: readonly Token[],
   signal: AbortSignal,
 ): Generation {
-  if (request.grammar !== undefined) refuseGrammarBeside(request.sampling);
-  const grammar = request.grammar === undefined ? undefined : context.grammars.get(request.grammar);
-  const bias = resolveBias(request.sampling, context.vocabulary);
-  const run = new RunningRequest(
-    context,
-    request,
+  const { grammars, vocabulary, contextLength } = context;
+  const text = request.grammar ?? request.lazyGrammar?.grammar;
+  const run = new RunningRequest(context, request, {
     prompt,
-    grammar === undefined ? bias : constrainBias(bias, context.grammars.forbidden(), context.vocabulary.endTokens),
-    grammar,
-  );
+    contextLength,
+    bias: resolveBias(request.sampling, vocabulary),
+    grammar: text === undefined ? undefined : grammars.get(text),
+    lazy: request.grammar === undefined ? request.lazyGrammar : undefined,
+    visible: vocabulary.tokensOf(request.visibleTokens ?? []),
+  });
   run.start(signal);
   return { promptTokens: prompt.length, steps: run.steps };
 }
+
+/** What all choices of a request have in common. */
+type CommonInputs = Omit<ChoiceInputs, "choice" | "seed">;
 
 class RunningRequest {
   readonly steps: StepQueue;
   readonly #context: GenerateContext;
   readonly #request: GenerateRequest;
-  readonly #prompt: readonly Token[];
+  readonly #inputs: CommonInputs;
   readonly #seed: bigint;
-  readonly #bias: ResolvedBias;
-  readonly #grammar: NativeGrammar | undefined;
-  readonly #jobs: Job[] = [];
+  readonly #jobs: ChoiceJob[] = [];
   #unfinished: number;
   #cachedTokens = 0;
   #completionTokens = 0;
@@ -73,18 +62,10 @@ class RunningRequest {
   #startedAt = 0;
   #promptDoneAt = 0;
 
-  constructor(
-    context: GenerateContext,
-    request: GenerateRequest,
-    prompt: readonly Token[],
-    bias: ResolvedBias,
-    grammar: NativeGrammar | undefined,
-  ) {
+  constructor(context: GenerateContext, request: GenerateRequest, inputs: CommonInputs) {
     this.#context = context;
     this.#request = request;
-    this.#prompt = prompt;
-    this.#bias = bias;
-    this.#grammar = grammar;
+    this.#inputs = inputs;
     this.#seed = request.sampling.seed ?? randomSeed();
     this.#unfinished = request.choices;
     this.steps = new StepQueue(() => this.#cancel());
@@ -102,35 +83,50 @@ class RunningRequest {
   }
 
   #startChoice(choice: number): void {
-    const { contextLength } = this.#context;
-    const inputs = { seed: choiceSeed(this.#seed, choice), prompt: this.#prompt, contextLength, bias: this.#bias };
-    const job = new ChoiceJob(
-      this.#context,
-      this.#request,
-      inputs,
-      { choice, grammar: this.#grammar },
-      {
-        started: (cachedTokens) => {
-          if (choice > 0) return;
-          this.#startedAt = performance.now();
-          this.#cachedTokens = cachedTokens;
-          this.steps.push({ type: "started" });
-        },
-        promptDone: () => {
-          if (choice > 0) return;
-          this.#promptDoneAt = performance.now();
-          for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
-        },
-        text: (text, tokens) => this.steps.push({ type: "text", choice, text, ...(tokens && { tokens }) }),
-        finished: (reason, ending) => this.#finish(choice, reason, ending),
-        failed: (error) => {
-          this.#cancel();
-          this.steps.fail(error);
-        },
+    const isFirst = choice === 0;
+    const inputs = { ...this.#inputs, choice, seed: choiceSeed(this.#seed, choice) };
+    const job = new ChoiceJob(this.#context, this.#request, inputs, {
+      started: (cachedTokens, slot) => {
+        if (!isFirst) return;
+        this.#startedAt = performance.now();
+        this.#cachedTokens = cachedTokens;
+        this.steps.push({ type: "started", slot });
+        this.#reportProgress(cachedTokens);
       },
-    );
+      progress: (processed) => {
+        if (isFirst) this.#reportProgress(processed);
+      },
+      prompt: (tokens) => this.steps.push({ type: "prompt", tokens }),
+      promptDone: () => {
+        if (!isFirst) return;
+        this.#promptDoneAt = performance.now();
+        for (let other = 1; other < this.#request.choices; other++) this.#startChoice(other);
+      },
+      text: (text, report) => {
+        const timings = this.#request.reportTimings === true ? { timings: this.#timings(job.tokens) } : {};
+        this.steps.push({ type: "text", choice, text, ...report, ...timings });
+      },
+      finished: (reason, ending) => this.#finish(choice, reason, ending),
+      failed: (error) => {
+        this.#cancel();
+        this.steps.fail(error);
+      },
+    });
     this.#jobs.push(job);
     this.#context.scheduler.add(job);
+  }
+
+  #reportProgress(processed: number): void {
+    if (this.#request.reportProgress !== true) return;
+    this.steps.push({
+      type: "progress",
+      progress: {
+        total: this.#inputs.prompt.length,
+        cached: this.#cachedTokens,
+        processed,
+        timeMs: performance.now() - this.#startedAt,
+      },
+    });
   }
 
   #finish(choice: number, reason: FinishReason, ending: Ending): void {
@@ -143,126 +139,27 @@ class RunningRequest {
   }
 
   #done(): GenerationStep {
-    const promptTokens = this.#prompt.length;
+    const completionTokens = this.#completionTokens;
     return {
       type: "done",
-      usage: { promptTokens, cachedTokens: this.#cachedTokens, completionTokens: this.#completionTokens },
-      timings: {
-        queuedMs: this.#startedAt - this.#acceptedAt,
-        cachedTokens: this.#cachedTokens,
-        promptTokens: promptTokens - this.#cachedTokens,
-        promptMs: this.#promptDoneAt - this.#startedAt,
-        predictedTokens: this.#completionTokens,
-        predictedMs: performance.now() - this.#promptDoneAt,
-      },
+      usage: { promptTokens: this.#inputs.prompt.length, cachedTokens: this.#cachedTokens, completionTokens },
+      timings: this.#timings(completionTokens),
+    };
+  }
+
+  /** So far. */
+  #timings(predictedTokens: number): Timings {
+    return {
+      queuedMs: this.#startedAt - this.#acceptedAt,
+      cachedTokens: this.#cachedTokens,
+      promptTokens: this.#inputs.prompt.length - this.#cachedTokens,
+      promptMs: this.#promptDoneAt - this.#startedAt,
+      predictedTokens,
+      predictedMs: performance.now() - this.#promptDoneAt,
     };
   }
 
   #cancel(): void {
     for (const job of this.#jobs) this.#context.scheduler.cancel(job);
-  }
-}
-
-interface ChoiceEvents {
-  started(cachedTokens: number): void;
-  promptDone(): void;
-  text(text: string, tokens: readonly TokenChance[] | undefined): void;
-  finished(reason: FinishReason, ending: Ending): void;
-  failed(error: unknown): void;
-}
-
-/** One answer: tokens in, text out. */
-class ChoiceJob implements Job {
-  readonly prompt: readonly Token[];
-  readonly limit: number;
-  readonly isFurtherChoice: boolean;
-  readonly hasGrammar: boolean;
-  readonly #context: GenerateContext;
-  readonly #request: GenerateRequest;
-  readonly #inputs: SamplerInputs;
-  readonly #events: ChoiceEvents;
-  readonly #detokenizer: Detokenizer;
-  readonly #stop: StopMatcher;
-  /** Both only where token probabilities are asked for. */
-  #chances: ChanceRecorder | undefined;
-  #aligner: Aligner | undefined;
-  readonly #grammar: NativeGrammar | undefined;
-  #grammarState: NativeGrammarState | undefined;
-  #tokens = 0;
-
-  constructor(
-    context: GenerateContext,
-    request: GenerateRequest,
-    inputs: SamplerInputs,
-    { choice, grammar }: { readonly choice: number; readonly grammar: NativeGrammar | undefined },
-    events: ChoiceEvents,
-  ) {
-    this.hasGrammar = grammar !== undefined;
-    this.#grammar = grammar;
-    this.prompt = inputs.prompt;
-    this.isFurtherChoice = choice > 0;
-    this.limit = request.maxTokens ?? Number.POSITIVE_INFINITY;
-    this.#context = context;
-    this.#request = request;
-    this.#inputs = inputs;
-    this.#events = events;
-    this.#detokenizer = new Detokenizer(context.model, inputs.prompt, context.vocabulary.isByteLevel);
-    this.#stop = new StopMatcher(request.stop);
-  }
-
-  createSampler(): Sampler {
-    const { native, model, tokenTexts } = this.#context;
-    const { sampling, topLogprobs } = this.#request;
-    if (this.#grammar !== undefined) this.#grammarState = native.createGrammarState(model, this.#grammar);
-    const sampler = createSampler(this.#context, sampling, this.#inputs, this.#grammarState);
-    if (topLogprobs === undefined) return sampler;
-    this.#chances = new ChanceRecorder(sampler, native, model, tokenTexts, topLogprobs);
-    this.#aligner = new Aligner();
-    return this.#chances;
-  }
-
-  reasonOfEnd(token: Token | undefined): FinishReason {
-    if (this.#grammarState === undefined) return "stop";
-    // Biases may leave only an end that the grammar does not have: the answer is then cut, not complete.
-    return token !== undefined && this.#context.native.grammarAllows(this.#grammarState, token) ? "stop" : "length";
-  }
-
-  onStart(cachedTokens: number): void {
-    this.#events.started(cachedTokens);
-  }
-
-  onPrompt(): void {
-    this.#events.promptDone();
-  }
-
-  onToken(token: Token): boolean {
-    this.#tokens += 1;
-    const chance = this.#chances?.take();
-    if (chance !== undefined) this.#aligner?.token(chance);
-    return !this.#send(this.#detokenizer.push(token));
-  }
-
-  onEnd(reason: FinishReason): void {
-    const metStop = this.#send(this.#detokenizer.flush());
-    if (!metStop) this.#sendText(this.#stop.flush());
-    this.#events.finished(metStop ? "stop" : reason, { tokens: this.#tokens, stop: this.#stop.met });
-  }
-
-  onError(error: unknown): void {
-    this.#events.failed(error);
-  }
-
-  /** True when a stop sequence was met. */
-  #send(piece: string): boolean {
-    if (piece === "") return false;
-    this.#aligner?.text(piece);
-    const { text, stopped } = this.#stop.push(piece);
-    this.#sendText(text);
-    return stopped;
-  }
-
-  #sendText(text: string): void {
-    const tokens = this.#aligner?.send(text);
-    if (text !== "" || (tokens !== undefined && tokens.length > 0)) this.#events.text(text, tokens);
   }
 }

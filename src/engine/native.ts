@@ -133,9 +133,14 @@ interface Bindings {
   AddonSampler: {
     new (model: NativeModel): NativeSampler;
     canBeNextTokenForGrammarEvaluationState(state: NativeGrammarState, token: Token): boolean;
+    acceptGrammarEvaluationStateToken(state: NativeGrammarState, token: Token): void;
   };
   AddonGrammar: new (text: string, options: Readonly<Record<string, unknown>>) => NativeGrammar;
-  AddonGrammarEvaluationState: new (model: NativeModel, grammar: NativeGrammar) => NativeGrammarState;
+  AddonGrammarEvaluationState: {
+    new (model: NativeModel, grammar: NativeGrammar): NativeGrammarState;
+    /** A copy. */
+    new (state: NativeGrammarState): NativeGrammarState;
+  };
   AddonJinjaRenderer: new (template: string) => NativeRenderer;
   setLogger(logger: (level: number, message: string) => void): void;
   setLoggerLogLevel(level: number): void;
@@ -155,7 +160,10 @@ export interface Native {
   /** Throws for what llama.cpp cannot parse. Not safe against every text: see grammar/gbnf-check.ts. */
   compileGrammar(text: string): NativeGrammar;
   createGrammarState(model: NativeModel, grammar: NativeGrammar): NativeGrammarState;
+  copyGrammarState(state: NativeGrammarState): NativeGrammarState;
   grammarAllows(state: NativeGrammarState, token: Token): boolean;
+  /** Only for what the grammar allows. End tokens have no place in a state. */
+  grammarAccept(state: NativeGrammarState, token: Token): void;
   close(): Promise<void>;
 }
 
@@ -222,6 +230,8 @@ export async function openNative(): Promise<Native> {
     createRenderer: (template) => new bindings.AddonJinjaRenderer(template),
     compileGrammar: (text) => new bindings.AddonGrammar(text, { addonExports: bindings, rootRuleName: "root" }),
     createGrammarState: (model, grammar) => new bindings.AddonGrammarEvaluationState(model, grammar),
+    copyGrammarState: (state) => new bindings.AddonGrammarEvaluationState(state),
+    grammarAccept: (state, token) => bindings.AddonSampler.acceptGrammarEvaluationStateToken(state, token),
     grammarAllows: (state, token) => bindings.AddonSampler.canBeNextTokenForGrammarEvaluationState(state, token),
     close: () => bindings.dispose(),
   };

@@ -1,5 +1,3 @@
-import { randomBytes } from "node:crypto";
-
 import { contextLengthExceeded } from "../domain/context-length.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { TokenizeOptions } from "../domain/engine.ts";
@@ -10,10 +8,11 @@ import type {
   Prompt,
   TextPrompt,
   TokenizedParts,
-  ToolDefinition,
 } from "../domain/generation.ts";
 import { Infill } from "./infill.ts";
+import { SHAPES } from "./message-shapes.ts";
 import type { Native, NativeModel, NativeRenderer, Token } from "./native.ts";
+import { mapValue, Marks, PLAIN, PLAIN_WORD, surroundings, toVariables, type Mapper } from "./template-variables.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Used where a model file has no chat template, as llama.cpp does. */
@@ -100,10 +99,11 @@ export class PromptBuilder {
    */
   render(prompt: ChatPrompt | InfillPrompt): string {
     if (prompt.kind === "infill") return this.#vocabulary.textOf(this.#requireInfill().build(prompt));
+    const { messages, last } = splitOff(prompt);
     let refusal: unknown;
     for (const shape of SHAPES) {
       try {
-        return this.#renderMessages(shape(prompt.messages), prompt, (text) => text);
+        return this.#renderMessages(shape(messages), prompt, PLAIN) + (last ?? "");
       } catch (error) {
         refusal ??= error;
       }
@@ -187,10 +187,11 @@ export class PromptBuilder {
     marks: Marks,
     check: (rendered: string) => Promise<void>,
   ): Promise<{ rendered: string; marked: string }> {
+    const { messages: before, last } = splitOff(prompt);
     let refusal: unknown;
     const render = (messages: readonly ChatMessage[], map: Mapper) => {
       try {
-        return this.#renderMessages(messages, prompt, map);
+        return this.#renderMessages(messages, prompt, map) + (last === undefined ? "" : map(last, false));
       } catch (error) {
         refusal ??= error;
         return undefined;
@@ -198,8 +199,8 @@ export class PromptBuilder {
     };
     const isLarge = sizeOf(prompt) > PIECE_CHARACTERS;
     for (const shape of SHAPES) {
-      const messages = shape(prompt.messages);
-      const plain = () => render(messages, (text) => text);
+      const messages = shape(before);
+      const plain = () => render(messages, PLAIN);
       const rendered = isLarge ? await this.#inTurn(plain) : plain();
       if (rendered === undefined) continue;
       await check(rendered);
@@ -209,8 +210,25 @@ export class PromptBuilder {
     throw refused(refusal);
   }
 
-  #renderMessages(messages: readonly ChatMessage[], { tools }: ChatPrompt, map: Mapper): string {
-    return this.#renderer.render({ ...toVariables(messages, tools, map), ...this.#specials, ...surroundings() });
+  #renderMessages(messages: readonly ChatMessage[], prompt: ChatPrompt, map: Mapper): string {
+    return this.#renderer.render({
+      ...surroundings(),
+      ...this.#ownVariables(prompt.variables ?? {}, map),
+      // What the engine sets itself, no client does.
+      ...toVariables(messages, prompt.tools, map),
+      ...this.#specials,
+      add_generation_prompt: prompt.ending !== "nothing",
+    });
+  }
+
+  /**
+   * The client's variables. Templates compare some of them, such as `reasoning_effort`, so what is a plain word is given
+   * as it is: no control token can be made of it.
+   */
+  #ownVariables(variables: Readonly<Record<string, unknown>>, map: Mapper): Record<string, unknown> {
+    const mapText: Mapper = (text, isJson) =>
+      PLAIN_WORD.test(text) && this.#vocabulary.findStructure(text).length === 0 ? text : map(text, isJson);
+    return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, mapValue(value, mapText)]));
   }
 
   /** One piece of work between two turns of the event loop, however many requests have some. */
@@ -239,14 +257,35 @@ export class PromptBuilder {
   }
 }
 
-function sizeOf({ messages }: ChatPrompt): number {
-  return messages.reduce(
-    (sum, { content, toolCalls = [] }) =>
-      toolCalls.reduce(
-        (more, call) => more + call.arguments.length,
-        sum + content.length + MESSAGE_CHARACTERS * (1 + toolCalls.length),
-      ),
-    0,
+/** A last message that the answer goes on with is no message to the template: its text follows what opens an answer. */
+function splitOff({ messages, ending }: ChatPrompt): {
+  readonly messages: readonly ChatMessage[];
+  readonly last: string | undefined;
+} {
+  if (ending !== "continue") return { messages, last: undefined };
+  const last = messages.at(-1);
+  if (last?.role !== "assistant" || (last.toolCalls ?? []).length > 0) {
+    throw new CodedError(
+      "invalid_value",
+      "Invalid value for 'messages': only an assistant message without tool calls can be continued.",
+      { param: "messages" },
+    );
+  }
+  return { messages: messages.slice(0, -1), last: last.content };
+}
+
+function sizeOf({ messages, variables = {} }: ChatPrompt): number {
+  const others = JSON.stringify(variables).length;
+  return (
+    others +
+    messages.reduce(
+      (sum, { content, toolCalls = [] }) =>
+        toolCalls.reduce(
+          (more, call) => more + call.arguments.length,
+          sum + content.length + MESSAGE_CHARACTERS * (1 + toolCalls.length),
+        ),
+      0,
+    )
   );
 }
 
@@ -257,119 +296,3 @@ function refused(refusal: unknown): CodedError {
     cause: refusal,
   });
 }
-
-/** Stand-ins for the client's texts: plain letters and digits, which templates and tokenizers leave alone. */
-class Marks {
-  readonly #prefix = `Q${randomBytes(9).toString("hex")}X`;
-  readonly #texts: string[] = [];
-
-  hide(text: string, isJson: boolean): string {
-    // An empty text stays empty: templates test for it.
-    if (text === "") return text;
-    this.#texts.push(isJson ? JSON.stringify(text).slice(1, -1) : text);
-    return `${this.#prefix}${this.#texts.length - 1}Z`;
-  }
-
-  split(marked: string): { readonly text: string; readonly fromClient: boolean }[] {
-    // Odd places hold the numbers that the pattern captures.
-    return marked
-      .split(new RegExp(`${this.#prefix}(\\d+)Z`))
-      .map((text, index) =>
-        index % 2 === 0 ? { text, fromClient: false } : { text: this.#texts[Number(text)] ?? "", fromClient: true },
-      );
-  }
-}
-
-type Mapper = (text: string, isJson: boolean) => string;
-
-/** The template's variables, in the shape that llama.cpp's server gives them; every text of the client goes through `map`. */
-function toVariables(
-  messages: readonly ChatMessage[],
-  tools: readonly ToolDefinition[] | undefined,
-  map: Mapper,
-): Record<string, unknown> {
-  return {
-    messages: messages.map((message) => ({
-      role: message.role,
-      content: map(message.content, false),
-      ...(message.name !== undefined && { name: map(message.name, false) }),
-      ...(message.toolCallId !== undefined && { tool_call_id: map(message.toolCallId, false) }),
-      ...(message.toolCalls !== undefined && {
-        tool_calls: message.toolCalls.map((call) => ({
-          id: map(call.id, false),
-          type: "function",
-          function: { name: map(call.name, false), arguments: toArguments(call.arguments, map) },
-        })),
-      }),
-    })),
-    ...(tools !== undefined &&
-      tools.length > 0 && {
-        tools: tools.map((tool) => ({ type: "function", function: mapStrings(tool, map) })),
-      }),
-  };
-}
-
-/** Templates print arguments as JSON, so they want the value; a text that is not JSON stays a text. */
-function toArguments(json: string, map: Mapper): unknown {
-  try {
-    const value: unknown = JSON.parse(json);
-    if (typeof value === "object" && value !== null) return mapStrings(value, map);
-  } catch {
-    // Not JSON: the client's own words.
-  }
-  return map(json, false);
-}
-
-/** Keys that belong to JSON Schema and to tool definitions are the same in every tool: no client text. */
-function mapStrings(value: unknown, map: Mapper): unknown {
-  if (typeof value === "string") return map(value, true);
-  if (Array.isArray(value)) return value.map((item) => mapStrings(item, map));
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [SCHEMA_KEYS.has(key) ? key : map(key, true), mapStrings(item, map)]),
-  );
-}
-
-const SCHEMA_KEYS = new Set(
-  "name description parameters type properties required items enum additionalProperties strict arguments".split(" "),
-);
-
-function surroundings(): Record<string, unknown> {
-  return { add_generation_prompt: true, enable_thinking: true, date_string: today() };
-}
-
-/** "22 Nov 2026", the form that Llama 3's template prints. A locale's formatter would cost half a millisecond. */
-function today(): string {
-  const [, month, day, year] = new Date().toDateString().split(" ");
-  return `${day} ${month} ${year}`;
-}
-
-const asGiven = (messages: readonly ChatMessage[]) => messages;
-
-/** For templates without a system role: its text goes in front of the first user turn. */
-function withSystemInFirstTurn(messages: readonly ChatMessage[]): readonly ChatMessage[] {
-  const system = messages.filter((message) => message.role === "system").map((message) => message.content);
-  const rest = messages.filter((message) => message.role !== "system");
-  const first = rest.findIndex((message) => message.role === "user");
-  const text = system.join("\n\n");
-  if (first < 0) return [{ role: "user", content: text }, ...rest];
-  return rest.map((message, index) =>
-    index === first && text !== "" ? { ...message, content: `${text}\n\n${message.content}` } : message,
-  );
-}
-
-/** For templates that want user and assistant in turns: neighbours of one role become one message. */
-function withTurnsMerged(messages: readonly ChatMessage[]): readonly ChatMessage[] {
-  const merged: ChatMessage[] = [];
-  for (const message of withSystemInFirstTurn(messages)) {
-    const role = message.role === "tool" ? "user" : message.role;
-    const last = merged.at(-1);
-    if (last?.role === role) merged[merged.length - 1] = { ...last, content: `${last.content}\n\n${message.content}` };
-    else merged.push({ ...message, role });
-  }
-  if (merged[0]?.role === "assistant") merged.unshift({ role: "user", content: "" });
-  return merged;
-}
-
-/** From what the client gave to what the strictest templates take. */
-const SHAPES = [asGiven, withSystemInFirstTurn, withTurnsMerged] as const;

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 
-import { CodedError } from "../domain/errors.ts";
 import type { SamplingOptions } from "../domain/generation.ts";
-import type { Native, NativeGrammarState, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
-import { ComputedDraw } from "./computed-draw.ts";
+import type { Native, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
+import { ComputedDraw, type ComputedInputs } from "./computed-draw.ts";
+import type { Constraint } from "./constraint.ts";
+import { constrainBias } from "./grammars.ts";
 import { NativeDraw, type Sampler } from "./sampler.ts";
 import { activeSamplers, toWindow } from "./samplers/chain.ts";
 import type { DrySettings } from "./samplers/dry.ts";
@@ -58,36 +59,42 @@ export interface SamplerInputs {
   readonly bias: ResolvedBias;
 }
 
-/** Errors: `unsupported_parameter` where a grammar would have to hold what the native chain does not draw. */
-export function refuseGrammarBeside(options: SamplingOptions): void {
-  if (isNative(options)) return;
-  throw new CodedError(
-    "unsupported_parameter",
-    "Unsupported parameter 'samplers': with a grammar or a schema, only llama.cpp's usual samplers in their usual order " +
-      "work yet. Leave out mirostat, typical_p, top_n_sigma, dynatemp_range, adaptive_target, min_keep and samplers.",
-    { param: options.mirostat === undefined ? "samplers" : "mirostat" },
-  );
+export interface SamplerParts {
+  readonly native: Native;
+  readonly model: NativeModel;
+  readonly vocabulary: Vocabulary;
+  /** Tokens that a grammar may not use; see `Grammars.forbidden`. */
+  readonly forbidden: readonly Token[];
+}
+
+/** What else an answer's sampler has to mind. */
+export interface SamplerDuties {
+  readonly constraint: Constraint | undefined;
+  /** Told what the samplers left of each row. */
+  readonly onDrawn: ComputedInputs["onDrawn"];
 }
 
 /**
- * What samples an answer: the native chain where it can, the one computed here where it cannot. A grammar is held by
- * the native chain alone.
+ * What samples an answer: the native chain where it can do all that is asked, the one computed here where it cannot, where
+ * a grammar governs, and where what it leaves is to be reported.
  */
 export function createSampler(
-  { native, model, vocabulary }: { native: Native; model: NativeModel; vocabulary: Vocabulary },
+  { native, model, vocabulary, forbidden }: SamplerParts,
   options: SamplingOptions,
   inputs: SamplerInputs,
-  grammar: NativeGrammarState | undefined,
+  { constraint, onDrawn }: SamplerDuties,
 ): Sampler {
-  if (isNative(options)) {
-    const config = toSamplerConfig(options, inputs);
-    const held = grammar === undefined ? config : { ...config, grammarEvaluationState: grammar };
-    return new NativeDraw(native.createSampler(model, held));
+  if (constraint === undefined && onDrawn === undefined && isNative(options)) {
+    return new NativeDraw(native.createSampler(model, toSamplerConfig(options, inputs)));
   }
   return new ComputedDraw(native, model, options, {
     ...inputs,
     vocabularySize: vocabulary.size,
     bias: toBias(inputs.bias),
+    governedBias: constraint === undefined ? {} : toBias(constrainBias(inputs.bias, forbidden, vocabulary.endTokens)),
+    constraint,
+    ...(onDrawn !== undefined && { onDrawn }),
+    isEndToken: (token) => model.isEogToken(token),
     dry: activeSamplers(options).includes("dry") ? toDrySettings(options, inputs, vocabulary) : undefined,
   });
 }

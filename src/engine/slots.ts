@@ -1,5 +1,10 @@
 import type { Token } from "./native.ts";
 
+/**
+ * From this many tokens of one sequence in a batch on, llama.cpp computes attention in tiles, which rounds differently.
+ * Source: llama.cpp, ggml/src/ggml-cpu, ggml_fa_tile_config.
+ */
+export const TILE = 64;
 /** Below this many shared tokens, evaluating them again costs less than copying a whole sequence's state. */
 const LEAST_COPY_TOKENS = 32;
 
@@ -8,6 +13,9 @@ export interface Slot<Job> {
   readonly id: number;
   /** The tokens whose state the sequence holds, the job's own included. */
   tokens: Token[];
+  /** Length of the beginning whose tokens were all evaluated in tiles, and of the one where none was. */
+  tiled: number;
+  untiled: number;
   job: Job | undefined;
   /** Counts releases: the least recently used free slot has the lowest. */
   lastUsed: number;
@@ -22,8 +30,39 @@ export interface Seat<Job> {
   readonly shared: number;
 }
 
+export interface SeatOptions {
+  /** Whether what slots hold of the prompt may be reused. */
+  readonly reuse: boolean;
+  /** Taken where it is free. */
+  readonly wantedSlot: number | undefined;
+  /** Reuse only what evaluating the prompt from its beginning would give to the last bit. */
+  readonly isExact: boolean;
+}
+
 export function createSlots<Job>(count: number): Slot<Job>[] {
-  return Array.from({ length: count }, (_, id) => ({ id, tokens: [], job: undefined, lastUsed: 0 }));
+  return Array.from({ length: count }, (_, id) => ({
+    id,
+    tokens: [],
+    tiled: 0,
+    untiled: 0,
+    job: undefined,
+    lastUsed: 0,
+  }));
+}
+
+/** The slot's sequence has these tokens more, evaluated in one batch. */
+export function extendSlot<Job>(slot: Slot<Job>, tokens: Uint32Array): void {
+  const { length } = slot.tokens;
+  const kind = tokens.length >= TILE ? "tiled" : "untiled";
+  if (slot[kind] === length) slot[kind] += tokens.length;
+  for (const token of tokens) slot.tokens.push(token);
+}
+
+/** The slot's sequence holds its first tokens only. */
+export function cutSlot<Job>(slot: Slot<Job>, length: number): void {
+  slot.tokens.length = length;
+  slot.tiled = Math.min(slot.tiled, length);
+  slot.untiled = Math.min(slot.untiled, length);
 }
 
 /**
@@ -31,28 +70,52 @@ export function createSlots<Job>(count: number): Slot<Job>[] {
  * that prefix is continued. One that holds much more (another conversation under the same system prompt), or that is
  * busy, is copied from, into the least recently used free slot. At least one token is left to evaluate.
  */
-export function chooseSeat<Job>(slots: readonly Slot<Job>[], prompt: readonly Token[]): Seat<Job> | undefined {
+export function chooseSeat<Job>(
+  slots: readonly Slot<Job>[],
+  prompt: readonly Token[],
+  options: SeatOptions,
+): Seat<Job> | undefined {
   const free = slots.filter((slot) => slot.job === undefined);
-  const oldest = free.reduce<Slot<Job> | undefined>(
+  const wanted = free.find(({ id }) => id === options.wantedSlot);
+  const target = wanted ?? leastUsed(free.some(isNeighbour(slots)) ? free.filter(isNeighbour(slots)) : free);
+  if (target === undefined) return undefined;
+  const reusable = (slot: Slot<Job>) => reusablePrefix(slot, prompt, options);
+  let source = target;
+  let shared = reusable(target);
+  for (const slot of slots) {
+    const length = reusable(slot);
+    const better =
+      length > shared || (length === shared && slot.tokens.length < source.tokens.length && slot.job === undefined);
+    if (better && (length > 0 || wanted === undefined)) [source, shared] = [slot, length];
+  }
+  const mayContinue = source.job === undefined && (wanted === undefined || source === wanted);
+  if (mayContinue && shared * 2 >= source.tokens.length) return { slot: source, source: undefined, shared };
+  if (source === target) return { slot: target, source: undefined, shared };
+  const own = reusable(target);
+  if (shared - own < LEAST_COPY_TOKENS) return { slot: target, source: undefined, shared: own };
+  return { slot: target, source, shared };
+}
+
+/** Beside a busy slot: llama.cpp computes sequences together only where their numbers follow each other. */
+function isNeighbour<Job>(slots: readonly Slot<Job>[]): (slot: Slot<Job>) => boolean {
+  return ({ id }) => slots[id - 1]?.job !== undefined || slots[id + 1]?.job !== undefined;
+}
+
+function leastUsed<Job>(slots: readonly Slot<Job>[]): Slot<Job> | undefined {
+  return slots.reduce<Slot<Job> | undefined>(
     (least, slot) => (least === undefined || slot.lastUsed < least.lastUsed ? slot : least),
     undefined,
   );
-  if (oldest === undefined) return undefined;
-  const most = prompt.length - 1;
-  let source = oldest;
-  let shared = Math.min(sharedPrefix(oldest.tokens, prompt), most);
-  for (const slot of slots) {
-    const length = Math.min(sharedPrefix(slot.tokens, prompt), most);
-    const better =
-      length > shared || (length === shared && slot.tokens.length < source.tokens.length && slot.job === undefined);
-    if (better) [source, shared] = [slot, length];
-  }
-  if (source.job === undefined && shared * 2 >= source.tokens.length)
-    return { slot: source, source: undefined, shared };
-  if (source === oldest) return { slot: oldest, source: undefined, shared };
-  const own = Math.min(sharedPrefix(oldest.tokens, prompt), most);
-  if (shared - own < LEAST_COPY_TOKENS) return { slot: oldest, source: undefined, shared: own };
-  return { slot: oldest, source, shared };
+}
+
+/** Tokens of the prompt whose state in the slot may stand for their evaluation. */
+function reusablePrefix<Job>(slot: Slot<Job>, prompt: readonly Token[], { reuse, isExact }: SeatOptions): number {
+  if (!reuse) return 0;
+  const common = Math.min(sharedPrefix(slot.tokens, prompt), prompt.length - 1);
+  if (!isExact) return common;
+  // From its beginning, a prompt of a tile or more is evaluated in tiles, and a shorter one is not.
+  if (prompt.length < TILE) return Math.min(common, slot.untiled);
+  return Math.max(0, Math.min(common, slot.tiled, prompt.length - TILE));
 }
 
 /** Length of the common beginning of two token lists. */

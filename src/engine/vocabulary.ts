@@ -1,5 +1,6 @@
 import { BreakerCache, findBreakers, type Breakers } from "./samplers/breakers.ts";
 import { CodedError } from "../domain/errors.ts";
+import { tokenBytes } from "./token-bytes.ts";
 import {
   TOKEN_CONTROL,
   TOKEN_UNKNOWN,
@@ -72,6 +73,11 @@ export class Vocabulary {
       .find(([text, tokens]) => tokens.length === 1 && this.#model.getTokenString(tokens[0]!) === text)?.[1][0];
   }
 
+  /** The tokens that have exactly these texts; a text that is no token's is passed over. */
+  tokensOf(texts: readonly string[]): ReadonlySet<Token> {
+    return new Set(texts.flatMap((text) => this.tokenOf([text]) ?? []));
+  }
+
   /** Errors: `invalid_value` that names the first id which is no token's. */
   refuseUnknown(parts: readonly (string | number)[], param: string): void {
     const unknown = parts.find((part) => typeof part === "number" && !(part >= 0 && part < this.size));
@@ -91,6 +97,11 @@ export class Vocabulary {
   /** Tokens of text that is the template's own, control tokens parsed. */
   tokenizeTemplate(text: string): Uint32Array {
     return this.tokenizeText(text, true);
+  }
+
+  /** The bytes of a token, control tokens spelled. */
+  bytesOf(token: Token): Uint8Array {
+    return tokenBytes(this.#model, token, this.isByteLevel);
   }
 
   /** Control tokens are written out. */

@@ -1,4 +1,4 @@
-import { Candidates } from "./candidates.ts";
+import type { Candidates } from "./candidates.ts";
 
 // Shape of the transformation. Source: llama.cpp, src/llama-sampler.cpp, llama_sampler_adaptive_p.
 const WIDTH = 0.3;
@@ -11,6 +11,7 @@ export class AdaptiveP {
   readonly #decay: number;
   #weightedSum: number;
   #totalWeight: number;
+  #chosen: number | undefined;
 
   constructor(target: number, decay: number) {
     this.#target = target;
@@ -19,7 +20,7 @@ export class AdaptiveP {
     this.#totalWeight = 1 / (1 - decay);
   }
 
-  /** The index of the choice. */
+  /** The index of the choice, which changes the list's logits. The state stays as it is until `commit`. */
   choose(list: Candidates, uniform: number): number {
     list.requireWhole();
     const probabilities = list.probabilities();
@@ -30,10 +31,18 @@ export class AdaptiveP {
       return PEAK - (SHARPNESS * distance * distance) / (1 + distance);
     });
     // The order stays the old one: drawing does not need another.
-    const index = new Candidates(list.tokens, logits, true).draw(uniform);
-    this.#weightedSum = probabilities[index]! + this.#decay * this.#weightedSum;
-    this.#totalWeight = 1 + this.#decay * this.#totalWeight;
+    list.logits = logits;
+    const index = list.draw(uniform);
+    this.#chosen = probabilities[index]!;
     return index;
+  }
+
+  /** The last choice holds. */
+  commit(): void {
+    if (this.#chosen === undefined) return;
+    this.#weightedSum = this.#chosen + this.#decay * this.#weightedSum;
+    this.#totalWeight = 1 + this.#decay * this.#totalWeight;
+    this.#chosen = undefined;
   }
 }
 

@@ -73,6 +73,13 @@ export class Candidates {
     this.logits = this.logits.subarray(count);
   }
 
+  /** Drops tokens; what is left out stays so. */
+  remove(isGone: (token: Token) => boolean): void {
+    const left = Array.from(this.tokens.keys()).filter((index) => !isGone(this.tokens[index]!));
+    this.tokens = Uint32Array.from(left, (index) => this.tokens[index]!);
+    this.logits = Float64Array.from(left, (index) => this.logits[index]!);
+  }
+
   divide(temperature: number): void {
     this.logits = this.logits.map((logit) => logit / temperature);
     this.temperature *= temperature;

@@ -55,14 +55,16 @@ export class Chain {
     return this.#penalties?.affected ?? 0;
   }
 
-  /** Errors: `ListTooShort`; nothing has changed then but the list. */
+  /** Leaves in the list what the samplers left. Nothing changes but the list. Errors: `ListTooShort`. */
   choose(list: Candidates, draws: Draws): Token {
     for (const step of this.#steps) step(list, draws);
     const index = this.#chooser?.choose(list, draws.choice) ?? list.draw(draws.choice);
     return list.tokens[index]!;
   }
 
+  /** The answer goes on with a token: the one that was chosen last, or one that was not chosen here. */
   accept(token: Token): void {
+    this.#chooser?.commit();
     this.#penalties?.accept(token);
     this.#dry?.accept(token);
   }
@@ -102,10 +104,15 @@ export function toWindow(tokens: number, contextLength: number): number {
   return tokens < 0 ? contextLength : Math.min(tokens, contextLength);
 }
 
+/** Those that can change which token is the best. */
+const BEFORE_GREEDY: readonly SamplerName[] = ["penalties", "dry", "xtc", "temperature"];
+
 /** The samplers that do something, in the request's order. Mirostat comes with the temperature alone, as in llama.cpp. */
 export function activeSamplers(options: SamplingOptions): readonly SamplerName[] {
   if (options.mirostat !== undefined) return ["temperature"];
-  return options.samplers.filter((name) => isActive(name, options));
+  const names = options.samplers.filter((name) => isActive(name, options));
+  const isGreedy = options.temperature <= 0 && names.includes("temperature");
+  return isGreedy ? names.filter((name) => BEFORE_GREEDY.includes(name)) : names;
 }
 
 function isActive(name: SamplerName, options: SamplingOptions): boolean {

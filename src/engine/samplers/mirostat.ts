@@ -18,20 +18,27 @@ export class Mirostat {
   readonly #options: MirostatOptions;
   /** The largest surprise that a candidate may have. */
   #mu: number;
+  #nextMu: number | undefined;
 
   constructor(options: MirostatOptions) {
     this.#options = options;
     this.#mu = 2 * options.tau;
   }
 
-  /** The index of the choice. The state moves only when the list was long enough. */
+  /** The index of the choice. The state stays as it is until `commit`. */
   choose(list: Candidates, uniform: number): number {
     if (this.#options.version === 1) this.#cutByRank(list);
     else this.#cutBySurprise(list);
     const index = list.draw(uniform);
     const surprise = -Math.log2(list.probabilities()[index]!);
-    this.#mu -= this.#options.eta * (surprise - this.#options.tau);
+    this.#nextMu = this.#mu - this.#options.eta * (surprise - this.#options.tau);
     return index;
+  }
+
+  /** The last choice holds. */
+  commit(): void {
+    this.#mu = this.#nextMu ?? this.#mu;
+    this.#nextMu = undefined;
   }
 
   /** Version 1: as many as a Zipf distribution with the estimated exponent would need for the surprise. */

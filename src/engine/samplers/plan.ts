@@ -12,6 +12,8 @@ export interface ListPlan {
 /** Costs 0.7 ms on a vocabulary of 152k tokens, a tenth of sorting it. */
 const USUAL_LENGTH = 1000;
 const MIN_P_LENGTH = 256;
+/** Tokens that DRY penalizes are few. */
+const DRY_LENGTH = 32;
 
 /** llama.cpp's order, as far as the native chain has it. */
 const NATIVE_ORDER: readonly SamplerName[] = ["penalties", "dry", "top_k", "top_p", "min_p", "xtc", "temperature"];
@@ -28,13 +30,17 @@ export function isNative(options: SamplingOptions): boolean {
 
 /** Temperature 0 is the best token, after penalties, whatever else is asked for. */
 export function isGreedy(options: SamplingOptions): boolean {
-  return options.temperature === 0 && activeSamplers(options).includes("temperature");
+  return options.temperature <= 0 && activeSamplers(options).includes("temperature");
 }
 
 export function planList(options: SamplingOptions): ListPlan {
   const names = activeSamplers(options);
   // A token outside the list could come to its top.
   if (names.includes("penalties") && isRaising(options)) return { length: Infinity, massAt: undefined };
+  if (isGreedy(options)) {
+    if (names.includes("xtc")) return { length: USUAL_LENGTH, massAt: 1 };
+    return { length: names.includes("dry") ? DRY_LENGTH : 1, massAt: undefined };
+  }
   let temperature = 1;
   for (const name of names) {
     if (name === "top_k") return { length: options.topK, massAt: undefined };

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 
 import type { FinishReason } from "../../../src/domain/generation.ts";
-import { BATCH_TOKENS, Scheduler, type Job } from "../../../src/engine/batch.ts";
+import { BATCH_TOKENS, Scheduler } from "../../../src/engine/batch.ts";
+import type { Job } from "../../../src/engine/job.ts";
 import type { NativeContext, Token } from "../../../src/engine/native.ts";
 import type { Sampler } from "../../../src/engine/sampler.ts";
 
@@ -108,7 +109,12 @@ function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {})
     prompt,
     limit,
     isFurtherChoice: false,
-    hasGrammar: false,
+    isConstrained: false,
+    reuse: true,
+    wantedSlot: undefined,
+    wantsPromptRows: false,
+    onProgress: () => undefined,
+    readPromptRows: async () => undefined,
     reasonOfEnd: () => "stop",
     createSampler: (): Sampler => ({
       sample: (context, row) => (context as FakeContext).choose(row),
@@ -116,7 +122,10 @@ function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {})
     }),
     onStart: () => undefined,
     onPrompt: () => (outcome.prompts += 1),
-    onToken: (token) => outcome.tokens.push(token) > 0,
+    onToken: (token) => {
+      outcome.tokens.push(token);
+      return undefined;
+    },
     onEnd: (reason) => {
       outcome.reason = reason;
       settle();
@@ -134,7 +143,7 @@ function schedulerOf(slots = 4, contextLength = 400) {
   const context = new FakeContext();
   return {
     context,
-    scheduler: new Scheduler({ context, slots, contextLength, isEndToken: (token) => token === END }),
+    scheduler: new Scheduler({ context, slots, contextLength, isEndToken: (token) => token === END, isExact: false }),
   };
 }
 
@@ -152,7 +161,10 @@ for (const slots of [1, 3, 64]) {
         const limit = random(40);
         const stopAt = random(3) === 0 ? random(10) + 1 : Infinity;
         const { job, outcome, settled } = jobOf(prompt, limit);
-        const listening = { ...job, onToken: (token: Token) => outcome.tokens.push(token) < stopAt };
+        const listening = {
+          ...job,
+          onToken: (token: Token) => (outcome.tokens.push(token) < stopAt ? undefined : ("stop" as const)),
+        };
         scheduler.add(listening);
         if (index % 50 === 49) context.fault = new Error("decode failed");
         if (random(4) === 0) {
@@ -217,21 +229,36 @@ test("further choices of a running request do not fill the queue", () => {
   assert.equal(scheduler.waiting, 1);
 });
 
-test("a short prompt does not wait for a long one, and the long one gets its half", async () => {
-  const { context, scheduler } = schedulerOf(2, 5000);
+test("a short prompt does not wait for a long one, and a middle one takes turns with it", async () => {
+  const { context, scheduler } = schedulerOf(3, 5000);
   context.decodeMs = 2;
   const long = jobOf(range(1, 4000), 1);
+  const middle = jobOf(range(300, 300), 1);
   const short = jobOf(range(500, 40), 1);
-  scheduler.add(long.job);
-  scheduler.add(short.job);
+  for (const { job } of [long, middle, short]) scheduler.add(job);
   await short.settled;
-  assert.equal(long.outcome.reason, undefined);
   assert.ok(context.batches.length <= 3, `${context.batches.length} batches`);
-  for (const batch of context.batches) {
-    const all = batch.reduce((sum, { tokens }) => sum + tokens, 0);
-    const own = batch.find(({ sequence }) => sequence === 0)!.tokens;
-    assert.ok(own * 2 >= all, `${own} of ${all}`);
-  }
+  await middle.settled;
+  assert.equal(long.outcome.reason, undefined);
   await long.settled;
+  await scheduler.close();
+});
+
+test("each piece of a prompt of a tile or more has a tile at least, whatever runs beside it", async () => {
+  const { context, scheduler } = schedulerOf(4, 5000);
+  context.decodeMs = 1;
+  const streams = [3, 30, 50].map((length) => jobOf(range(length, length), 60));
+  const long = [64, 65, 127, 128, 190, 700].map((length) => jobOf(range(length, length), 3));
+  for (const { job } of [...streams, ...long]) scheduler.add(job);
+  await Promise.all([...streams, ...long].map(({ settled }) => settled));
+  for (const { outcome } of [...streams, ...long]) assert.equal(outcome.error, undefined);
+  const sizes = context.batches.flatMap((batch) => batch.map(({ tokens }) => tokens)).filter((tokens) => tokens > 1);
+  assert.deepEqual(
+    sizes.filter((tokens) => tokens < 64).sort((a, b) => a - b),
+    [3, 30, 50],
+  );
+  for (const batch of context.batches) {
+    if (batch.some(({ tokens }) => tokens >= 64)) assert.equal(batch.length, 1);
+  }
   await scheduler.close();
 });

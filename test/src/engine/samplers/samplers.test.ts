@@ -85,6 +85,7 @@ for (const [name, logits] of distributions) {
       const uniform = random.next();
       const expected = reference.adaptive(plain, 0.4, weighted / total);
       const index = sampler.choose(whole(logits), uniform);
+      sampler.commit();
       const before = expected.slice(0, index).reduce((sum, probability) => sum + probability, 0);
       assert.ok(before - 1e-9 <= uniform && uniform <= before + expected[index]! + 1e-9);
       weighted = reference.softmax(plain)[index]! + 0.8 * weighted;
@@ -232,6 +233,7 @@ for (const version of [1, 2] as const) {
           list = whole(logits);
           index = mirostat.choose(list, uniform);
         }
+        mirostat.commit();
         if (step >= warmUp) surprise -= Math.log2(list.probabilities()[index]!) / steps;
       }
       near(surprise, tau, tolerance);
