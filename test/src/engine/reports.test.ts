@@ -152,13 +152,13 @@ describe("what a request may ask to be told, demo model", () => {
 
   test("probabilities after the samplers are those of what they leave", async () => {
     const sampling: SamplingOptions = { ...creative, temperature: 1, topK: 5 };
-    const after = tokensOf(
+    const left = tokensOf(
       await collect(engine, chatRequest(story, { sampling, topLogprobs: 10, postSampling: true, maxTokens: 30 })),
     );
     const raw = tokensOf(
       await collect(engine, chatRequest(story, { sampling: { ...sampling, topK: 0 }, topLogprobs: 5, maxTokens: 1 })),
     );
-    for (const { top, id } of after) {
+    for (const { top, id } of left) {
       assert.equal(top.length, 5);
       assert.ok(top.some((other) => other.id === id));
       const mass = top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0);
@@ -166,7 +166,7 @@ describe("what a request may ask to be told, demo model", () => {
     }
     // At temperature 1 the five best keep the proportions that the model gave them.
     const kept = raw[0]!.top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0);
-    for (const [index, { logprob }] of after[0]!.top.entries()) {
+    for (const [index, { logprob }] of left[0]!.top.entries()) {
       assert.ok(Math.abs(logprob - (raw[0]!.top[index]!.logprob - Math.log(kept))) < 1e-3);
     }
     const best = tokensOf(
