@@ -5,7 +5,7 @@ import type { Engine } from "../../src/domain/engine.ts";
 import type { GenerateRequest, GenerationStep, TokenChance } from "../../src/domain/generation.ts";
 
 /** Nobody leaves. */
-export const never = new AbortController().signal;
+const never = new AbortController().signal;
 setMaxListeners(0, never);
 
 export async function collect(engine: Engine, request: GenerateRequest, signal = never): Promise<GenerationStep[]> {
