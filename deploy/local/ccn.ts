@@ -28,6 +28,7 @@ const MIB = 1_048_576;
 const NETWORK_LIMITS: CcnLimits = {
   storageBytes: 100 * MIB,
   ipfsBytes: 1024 * MIB,
+  carBytes: 4096 * MIB,
   unauthenticatedBytes: 25 * MIB,
 };
 /** A thousand dollars in credits, and no ALEPH: holding it is on its way out. */

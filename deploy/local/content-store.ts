@@ -62,7 +62,7 @@ export class ContentStore {
     engine: "storage" | "ipfs",
     mostBytes: number,
   ): Promise<ReceivedFile> {
-    const part = join(this.#directory, randomUUID() + PART);
+    const part = this.partPath();
     const discard = () => rm(part, { force: true });
     const hasher = engine === "storage" ? sha256Hasher() : new CidHasher();
     let bytes = 0;
@@ -85,6 +85,11 @@ export class ContentStore {
     }
     const hash = hasher.digest();
     return { hash, bytes, discard, commit: () => onDisk(() => rename(part, this.#path(hash))) };
+  }
+
+  /** For bytes on their way; what a killed node leaves there is removed at the next start. */
+  partPath(): string {
+    return join(this.#directory, randomUUID() + PART);
   }
 
   /** Where the bytes lie; undefined when they are not here. */

@@ -24,6 +24,8 @@ export interface Upload {
 
 export interface UploadRoute {
   readonly engine: "storage" | "ipfs";
+  /** For what does not arrive as the file itself. */
+  readonly receive?: (source: AsyncIterable<Uint8Array>) => Promise<ReceivedFile>;
   /** Bytes with metadata. */
   readonly mostBytes: number;
   /** Bytes without. */
@@ -69,7 +71,8 @@ async function receiveMultipart(req: Request, files: ContentStore, route: Upload
         return;
       }
       name = typeof filename === "string" && filename !== "" ? filename : undefined;
-      receiving = files.receive(stream as AsyncIterable<Uint8Array>, route.engine, route.mostBytes);
+      const source = stream as AsyncIterable<Uint8Array>;
+      receiving = route.receive?.(source) ?? files.receive(source, route.engine, route.mostBytes);
       receiving.catch(fail);
       // A sender that leaves ends the parser, not the part: the part is ended here.
       req.once("close", () => {

@@ -32,6 +32,7 @@ import {
   requireAccepted,
   requireShape,
   toRejectedError,
+  type UploadWay,
 } from "./answers.ts";
 import { estimateCost, nameOf, toCreditsPerHour, withoutTime, withSizes } from "./estimates.ts";
 import { askNode, interrupted, pause, type JsonAnswer } from "./http.ts";
@@ -146,7 +147,7 @@ class AlephNodeNetwork implements AlephNetwork {
   }
 
   async #upload(
-    engine: "storage" | "ipfs",
+    way: UploadWay,
     image: BuiltImage,
     fileHash: FileHash,
     hashed: HashedMessage<MessageContent>,
@@ -156,7 +157,9 @@ class AlephNodeNetwork implements AlephNetwork {
     const message = new SignedMessage(Object.assign(hashed, { signature })).getBroadcastable();
     const answer = await uploadFile(
       {
-        url: `${this.apiServer}/api/v0/${engine}/add_file`,
+        url: `${this.apiServer}/api/v0/${way === "car" ? "ipfs/add_car" : `${way}/add_file`}`,
+        way,
+        cid: image.cid,
         path: image.path,
         bytes: image.bytes,
         metadata: JSON.stringify({ message, sync: true }),

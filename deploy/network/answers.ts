@@ -4,6 +4,7 @@ import { z } from "zod";
 import { CodedError } from "../../src/domain/errors.ts";
 import type { FileHash, ItemHash } from "../../src/domain/hash.ts";
 import type { BuiltImage } from "../../src/domain/volume.ts";
+import { carBytes } from "../cid/car.ts";
 import { hashItemContent } from "../messages/envelope.ts";
 import { adviceFor } from "./advice.ts";
 import { rejectionName } from "../messages/rejections.ts";
@@ -14,11 +15,11 @@ const MIB = 1_048_576;
 /** Some nodes count the multipart framing and the message as a part of the file. */
 const FRAMING_BYTES = 16_384;
 /** Of nodes too old to say. */
-const DEFAULT_LIMITS: UploadLimits = { storageBytes: 100 * MIB, ipfsBytes: 1024 * MIB };
+const DEFAULT_LIMITS: UploadLimits = { storageBytes: 100 * MIB, ipfsBytes: 1024 * MIB, carBytes: 4096 * MIB };
 
 const limitsAnswer = z.object({
   storage: z.object({ max_file_size: z.number() }),
-  ipfs: z.object({ max_upload_file_size: z.number() }),
+  ipfs: z.object({ max_upload_file_size: z.number(), max_upload_car_size: z.number().default(0) }),
 });
 const wireMessage = z.looseObject({
   type: z.string(),
@@ -44,7 +45,12 @@ export const balanceAnswer = z.object({ credit_balance: z.number().default(0) })
 export function readLimits(answer: JsonAnswer): UploadLimits {
   const limits = limitsAnswer.safeParse(answer.body);
   if (!limits.success) return DEFAULT_LIMITS;
-  return { storageBytes: limits.data.storage.max_file_size, ipfsBytes: limits.data.ipfs.max_upload_file_size };
+  const { storage, ipfs } = limits.data;
+  return {
+    storageBytes: storage.max_file_size,
+    ipfsBytes: ipfs.max_upload_file_size,
+    carBytes: ipfs.max_upload_car_size,
+  };
 }
 
 /** Undefined when the node does not know the message. Errors: `network_refused`. */
@@ -75,14 +81,20 @@ function toContent(text: string): Readonly<Record<string, unknown>> | undefined 
   return typeof content === "object" && content !== null ? (content as Record<string, unknown>) : undefined;
 }
 
+/** An archive is a way to send a file, not another name for it: its file is named as on the way `ipfs`. */
+export type UploadWay = "storage" | "ipfs" | "car";
+
 /** Errors: `network_refused`. */
-export function chooseEngine(bytes: number, limits: UploadLimits): "storage" | "ipfs" {
+export function chooseEngine(bytes: number, limits: UploadLimits): UploadWay {
   if (bytes <= limits.storageBytes - FRAMING_BYTES) return "storage";
   if (bytes <= limits.ipfsBytes - FRAMING_BYTES) return "ipfs";
+  if (carBytes(bytes) <= limits.carBytes - FRAMING_BYTES) return "car";
+  const limit = Math.max(limits.ipfsBytes, limits.carBytes);
   throw new CodedError(
     "network_refused",
-    `the file has ${bytes} bytes and the node takes ${limits.ipfsBytes} at most: split the model, or use another node`,
-    { details: { bytes, limit: limits.ipfsBytes } },
+    `the file has ${bytes} bytes and the node takes ${limit} at most: make smaller volumes with --volume-mib, or use ` +
+      "another --api-server",
+    { details: { bytes, limit } },
   );
 }
 

@@ -5,6 +5,8 @@ import type { BuiltImage, PinnedImage } from "../../src/domain/volume.ts";
 export interface UploadLimits {
   readonly storageBytes: number;
   readonly ipfsBytes: number;
+  /** Of an archive; 0 where the node takes none. */
+  readonly carBytes: number;
 }
 
 export type MessageStatus = "pending" | "processed" | "rejected" | "forgotten" | "removing" | "removed";
@@ -46,7 +48,7 @@ export interface Network {
   limits(signal?: AbortSignal): Promise<UploadLimits>;
   /**
    * Uploads the image with a signed STORE message and waits until the node has processed it. Bytes go by the engine
-   * that the node's limits allow (`storage` first, then `ipfs`), and the node's hash is compared with ours.
+   * that the node's limits allow (`storage`, then `ipfs`, then an archive), and the node's hash is compared with ours.
    * Errors: `network_unreachable`, `network_refused` (too large, no balance), `message_rejected`, `hash_mismatch`,
    * `disk_full`.
    */

@@ -8,6 +8,8 @@ import { request as requestHttp, type IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import { pipeline } from "node:stream/promises";
 
+import type { FileHash } from "../../src/domain/hash.ts";
+import { carBytes, writeCar } from "../cid/car.ts";
 import { parseBody, withRetries, type JsonAnswer } from "./http.ts";
 import type { TransferOptions } from "./network.ts";
 
@@ -19,6 +21,9 @@ export interface UploadRequest {
   readonly path: string;
   /** Of the file, as it was when it was hashed. */
   readonly bytes: number;
+  /** As an archive, or as it is. */
+  readonly way: "storage" | "ipfs" | "car";
+  readonly cid: FileHash;
   /** JSON text that goes before the file. */
   readonly metadata: string;
 }
@@ -35,13 +40,14 @@ async function sendOnce(upload: UploadRequest, { signal, onProgress }: TransferO
       `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n` +
       "Content-Type: application/octet-stream\r\n\r\n",
   );
+  const payloadBytes = upload.way === "car" ? carBytes(upload.bytes) : upload.bytes;
   const tail = Buffer.from(`\r\n--${boundary}--\r\n`);
   const request = (upload.url.startsWith("https:") ? requestHttps : requestHttp)(upload.url, {
     method: "POST",
     headers: {
       accept: "application/json",
       "content-type": `multipart/form-data; boundary=${boundary}`,
-      "content-length": head.length + upload.bytes + tail.length,
+      "content-length": head.length + payloadBytes + tail.length,
     },
     ...(signal && { signal }),
   });
@@ -51,16 +57,10 @@ async function sendOnce(upload: UploadRequest, { signal, onProgress }: TransferO
     request.once("error", reject);
   });
 
+  const report = (doneBytes: number) => onProgress?.(doneBytes, upload.bytes);
   async function* body() {
     yield head;
-    let doneBytes = 0;
-    // The range keeps a file that grows meanwhile from breaking the length that was announced.
-    const file = upload.bytes === 0 ? [] : createReadStream(upload.path, { end: upload.bytes - 1 });
-    for await (const chunk of file as AsyncIterable<Buffer>) {
-      yield chunk;
-      doneBytes += chunk.length;
-      onProgress?.(doneBytes, upload.bytes);
-    }
+    yield* upload.way === "car" ? writeCar(upload.path, upload.bytes, upload.cid, report) : plain(upload, report);
     yield tail;
   }
 
@@ -73,6 +73,17 @@ async function sendOnce(upload: UploadRequest, { signal, onProgress }: TransferO
   const answer = { status: response.statusCode ?? 0, body: parseBody(await readText(response)) };
   request.destroy();
   return answer;
+}
+
+async function* plain({ path, bytes }: UploadRequest, onProgress: (doneBytes: number) => void) {
+  let doneBytes = 0;
+  // The range keeps a file that grows meanwhile from breaking the length that was announced.
+  const file = bytes === 0 ? [] : createReadStream(path, { end: bytes - 1 });
+  for await (const chunk of file as AsyncIterable<Buffer>) {
+    yield chunk;
+    doneBytes += chunk.length;
+    onProgress(doneBytes);
+  }
 }
 
 async function readText(response: IncomingMessage): Promise<string> {

@@ -26,7 +26,7 @@ class FakeNetwork implements AlephNetwork {
     this.apiServer = apiServer;
   }
   limits() {
-    return Promise.resolve({ storageBytes: 1e8, ipfsBytes: 1e9 });
+    return Promise.resolve({ storageBytes: 1e8, ipfsBytes: 1e9, carBytes: 4e9 });
   }
   pin(image: Parameters<AlephNetwork["pin"]>[0]) {
     this.calls.push(`pin ${image.sha256.slice(0, 4)}`);

@@ -12,6 +12,7 @@ import type { ReceivedFile } from "../content-store.ts";
 import { HttpRefusal, refusal } from "../http-refusal.ts";
 import type { MessageRecord, ProcessedRecord } from "../message-store.ts";
 import { readItem } from "../processor.ts";
+import { receiveCar } from "../receive-car.ts";
 import { Rejection } from "../rejection.ts";
 import { receiveUpload } from "../upload.ts";
 import { isSignedBySender } from "../../messages/verify-signature.ts";
@@ -22,6 +23,7 @@ const JSON_BYTES = 25 * 1_048_576;
 const metadataRequest = z.object({ message: z.unknown(), sync: z.boolean() });
 
 type StorageEngine = "storage" | "ipfs";
+type UploadWay = StorageEngine | "car";
 
 /** Below /api/v0. */
 export function fileRoutes(parts: NodeParts): Router {
@@ -43,6 +45,8 @@ export function fileRoutes(parts: NodeParts): Router {
     );
   }
 
+  router.post("/ipfs/add_car", async (req, res) => addFile(parts, "car", req, res));
+
   router.get("/storage/limits.json", (_req, res) => {
     res.json({
       storage: {
@@ -51,8 +55,7 @@ export function fileRoutes(parts: NodeParts): Router {
       },
       ipfs: {
         max_upload_file_size: limits.ipfsBytes,
-        // This node takes no CAR.
-        max_upload_car_size: 0,
+        max_upload_car_size: limits.carBytes,
         max_unauthenticated_upload_file_size: limits.unauthenticatedBytes,
       },
     });
@@ -99,17 +102,26 @@ export function gatewayRoutes(parts: NodeParts): Router {
   return router;
 }
 
-async function addFile(parts: NodeParts, engine: StorageEngine, req: Request, res: Response): Promise<void> {
+async function addFile(parts: NodeParts, way: UploadWay, req: Request, res: Response): Promise<void> {
   const { limits, files, processor } = parts;
+  const engine = way === "storage" ? "storage" : "ipfs";
+  const mostBytes = { storage: limits.storageBytes, ipfs: limits.ipfsBytes, car: limits.carBytes }[way];
   const { file, name, metadata } = await receiveUpload(req, files, {
     engine,
-    mostBytes: engine === "storage" ? limits.storageBytes : limits.ipfsBytes,
-    mostUnauthenticatedBytes: limits.unauthenticatedBytes,
+    mostBytes,
+    // An archive never comes without its message.
+    mostUnauthenticatedBytes: way === "car" ? Infinity : limits.unauthenticatedBytes,
+    ...(way === "car" ? { receive: (source) => receiveCar(source, { files, mostBytes }) } : {}),
   });
+  if (way === "car" && metadata === undefined) {
+    await file.discard();
+    throw new HttpRefusal(422, "metadata: required");
+  }
   const answer = {
     status: "success",
     hash: file.hash,
-    ...(engine === "ipfs" ? { name: name ?? "file", size: file.bytes } : {}),
+    ...(way === "ipfs" ? { name: name ?? "file", size: file.bytes } : {}),
+    ...(way === "car" ? { size: file.bytes } : {}),
   };
   let store: { readonly envelope: Envelope; readonly sync: boolean } | undefined;
   try {

@@ -7,6 +7,8 @@ import type { Processor } from "../processor.ts";
 export interface CcnLimits {
   readonly storageBytes: number;
   readonly ipfsBytes: number;
+  /** Of an archive with the blocks of a file. */
+  readonly carBytes: number;
   /** Of a file that comes without a signed STORE message. */
   readonly unauthenticatedBytes: number;
 }

@@ -148,14 +148,18 @@ test("what would never start is not sent", async () => {
 
 test("an unknown message is undefined, and the limits are the node's", async () => {
   assert.equal(await network().message(parseItemHash("0".repeat(64))), undefined);
-  assert.deepEqual(await network().limits(), { storageBytes: MIB, ipfsBytes: 300 * MIB });
+  assert.deepEqual(await network().limits(), {
+    storageBytes: MIB,
+    ipfsBytes: 300 * MIB,
+    carBytes: 4096 * MIB,
+  });
 });
 
 test("an image above every limit is refused before a byte is sent, with both numbers", async () => {
-  const built = { ...(await image(randomBytes(10))), bytes: 300 * MIB };
+  const built = { ...(await image(randomBytes(10))), bytes: 4096 * MIB };
   await assert.rejects(network().pin(built), {
     code: "network_refused",
-    message: /has 314572800 bytes and the node takes 314572800 at most/,
+    message: /has 4294967296 bytes and the node takes 4294967296 at most/,
   });
 });
 
