@@ -1,7 +1,6 @@
-import { compress } from "./compress.ts";
+import { compress, type Compression } from "./compress.ts";
 import { BLOCK_PLAIN } from "./squashfs-format.ts";
 import type { StoredData } from "./inodes.ts";
-import type { Compression } from "./superblock.ts";
 
 /** Turns a file's bytes into its stored blocks, one chunk at a time. */
 export class BlockEncoder {
@@ -41,7 +40,7 @@ export class BlockEncoder {
       this.#sparseBytes += block.byteLength;
       return undefined;
     }
-    const compressed = this.#compression === "gzip" ? compress(block) : undefined;
+    const compressed = compress(this.#compression, block);
     this.#blocks.push(compressed?.byteLength ?? block.byteLength | BLOCK_PLAIN);
     return compressed ?? block;
   }

@@ -2,7 +2,7 @@ import { chmod, lstat, mkdir, mkdtemp, open, readlink, rename, rm, symlink, utim
 import { basename, dirname, join } from "node:path";
 
 import { throwIfAborted } from "./image-hash.ts";
-import { invalidImage } from "./metadata-reader.ts";
+import { invalidImage } from "./invalid-image.ts";
 import { explained } from "./part-file.ts";
 import { SquashfsReader, type FileEntry, type ImageEntry, type SymlinkEntry } from "./read-squashfs.ts";
 

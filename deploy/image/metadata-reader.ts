@@ -1,6 +1,5 @@
-import { inflateSync } from "node:zlib";
-
-import { CodedError } from "../../src/domain/errors.ts";
+import { decompress, type Compression } from "./compress.ts";
+import { invalidImage } from "./invalid-image.ts";
 import { METADATA_BYTES, METADATA_PLAIN } from "./squashfs-format.ts";
 
 /** Tables above this belong to no image of this product: the inodes of a 4 TiB model take 128 MiB. */
@@ -11,8 +10,8 @@ export class MetadataTable {
   readonly #data: Buffer;
   readonly #blockStarts: ReadonlyMap<number, number>;
 
-  /** Errors: `image_invalid`. */
-  constructor(stored: Buffer) {
+  /** The compressor must be loaded. Errors: `image_invalid`. */
+  constructor(stored: Buffer, compression: Compression) {
     const starts = new Map<number, number>();
     const blocks: Buffer[] = [];
     let total = 0;
@@ -26,7 +25,7 @@ export class MetadataTable {
         invalidImage(`a metadata block has ${bytes} bytes`);
       }
       const block = stored.subarray(at, at + bytes);
-      blocks.push((header & METADATA_PLAIN) === 0 ? inflate(block, METADATA_BYTES) : block);
+      blocks.push((header & METADATA_PLAIN) === 0 ? decompress(compression, block, METADATA_BYTES) : block);
       at += bytes;
       total += blocks.at(-1)?.byteLength ?? 0;
       if (total > TABLE_BYTES_MAX) invalidImage(`a table has more than ${TABLE_BYTES_MAX} bytes`);
@@ -46,17 +45,4 @@ export class MetadataTable {
     if (start + offset + bytes > this.#data.byteLength) invalidImage(`metadata at ${block}:${offset} is cut off`);
     return this.#data.subarray(start + offset, start + offset + bytes);
   }
-}
-
-/** Errors: `image_invalid` when the stream is damaged or grows beyond `bytesMax`. */
-export function inflate(data: Uint8Array, bytesMax: number): Buffer {
-  try {
-    return inflateSync(data, { maxOutputLength: bytesMax });
-  } catch (error) {
-    throw new CodedError("image_invalid", "the image is damaged: a block does not decompress", { cause: error });
-  }
-}
-
-export function invalidImage(why: string): never {
-  throw new CodedError("image_invalid", `the image is damaged: ${why}`);
 }

@@ -1,6 +1,5 @@
-import { compress } from "./compress.ts";
+import { compress, type Compression } from "./compress.ts";
 import { METADATA_BYTES, METADATA_PLAIN } from "./squashfs-format.ts";
-import type { Compression } from "./superblock.ts";
 
 /** Where a record starts: its block's offset in the finished table, and its offset in that block's plain data. */
 export interface MetadataPosition {
@@ -42,7 +41,7 @@ export class MetadataWriter {
 
   #finishBlock(): void {
     const plain = this.#pending.subarray(0, this.#pendingBytes);
-    const compressed = this.#compression === "gzip" ? compress(plain) : undefined;
+    const compressed = compress(this.#compression, plain);
     const header = Buffer.alloc(2);
     header.writeUInt16LE(compressed?.byteLength ?? plain.byteLength | METADATA_PLAIN);
     const block = Buffer.concat([header, compressed ?? plain]);

@@ -1,11 +1,13 @@
 /**
  * Reads the images that squashfs.ts writes; images are hostile input until checked here. Left out, and refused when
- * met: fragments, compressors other than gzip, devices, sockets. Owners, times and extended attributes are not looked at.
+ * met: fragments, compressors other than gzip and zstd, devices, sockets. Owners, times and extended attributes are not looked at.
  */
 import { open, type FileHandle } from "node:fs/promises";
 
 import { CodedError } from "../../src/domain/errors.ts";
-import { inflate, invalidImage, MetadataTable, TABLE_BYTES_MAX } from "./metadata-reader.ts";
+import { decompress, loadCompressor } from "./compress.ts";
+import { invalidImage } from "./invalid-image.ts";
+import { MetadataTable, TABLE_BYTES_MAX } from "./metadata-reader.ts";
 import { BLOCK_PLAIN, InodeType, LISTING_EXTRA_BYTES, NO_INDEX } from "./squashfs-format.ts";
 import { readSuperblock, SUPERBLOCK_BYTES, type Superblock } from "./superblock.ts";
 
@@ -54,13 +56,19 @@ export class SquashfsReader {
       const { size } = await handle.stat();
       const head = await readExactly(handle, 0, Math.min(size, SUPERBLOCK_BYTES));
       const superblock = readSuperblock(head, size);
-      const { inodeTableAt, directoryTableAt, idTableAt } = superblock;
+      const { compression, inodeTableAt, directoryTableAt, idTableAt } = superblock;
+      await loadCompressor(compression);
       const listingsEnd = Number((await readExactly(handle, idTableAt, 8)).readBigUInt64LE());
       if (listingsEnd < directoryTableAt || listingsEnd > idTableAt) invalidImage("the id table lies elsewhere");
       if (listingsEnd - inodeTableAt > TABLE_BYTES_MAX) invalidImage("its tables are too big");
-      const inodes = new MetadataTable(await readExactly(handle, inodeTableAt, directoryTableAt - inodeTableAt));
-      const listings = new MetadataTable(await readExactly(handle, directoryTableAt, listingsEnd - directoryTableAt));
-      return new SquashfsReader(handle, superblock, inodes, listings);
+      const inodeTable = await readExactly(handle, inodeTableAt, directoryTableAt - inodeTableAt);
+      const listings = await readExactly(handle, directoryTableAt, listingsEnd - directoryTableAt);
+      return new SquashfsReader(
+        handle,
+        superblock,
+        new MetadataTable(inodeTable, compression),
+        new MetadataTable(listings, compression),
+      );
     } catch (error) {
       await handle.close();
       throw error;
@@ -92,7 +100,7 @@ export class SquashfsReader {
 
   /** A file's bytes, a block at a time. Errors: `image_invalid`. */
   async *readFile(file: FileEntry): AsyncGenerator<Buffer> {
-    const { blockBytes } = this.superblock;
+    const { blockBytes, compression } = this.superblock;
     let at = file.start;
     let left = file.bytes;
     for (const word of file.blocks) {
@@ -102,7 +110,7 @@ export class SquashfsReader {
       if (stored === 0) yield Buffer.alloc(expected);
       else {
         const data = await readExactly(this.#handle, at, stored);
-        const block = isPlain(word) ? data : inflate(data, blockBytes);
+        const block = isPlain(word) ? data : decompress(compression, data, blockBytes);
         if (block.byteLength !== expected) invalidImage(`a block of "${file.path}" has ${block.byteLength} bytes`);
         yield block;
       }

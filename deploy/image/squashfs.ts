@@ -3,11 +3,12 @@
  *
  * Of the format, these are left out because images here do not need them: fragments (file ends packed together),
  * extended attributes, the NFS export table, hard links, devices and sockets, sharing of equal blocks, owners other
- * than 0, times other than 0, and compressors other than gzip.
+ * than 0, times other than 0, and compressors other than gzip and zstd.
  *
  * Layout: superblock, data in the plan's order, inodes, listings, the one id, zeros up to a multiple of 4096.
  */
 import type { BuiltImage } from "../../src/domain/volume.ts";
+import { loadCompressor, type Compression } from "./compress.ts";
 import { BlockEncoder, expectPlainData } from "./data-blocks.ts";
 import { createImageHasher, hashImage, sharedBuffer, throwIfAborted, type ImageHasher } from "./image-hash.ts";
 import type { StoredData } from "./inodes.ts";
@@ -15,11 +16,10 @@ import { PartFile } from "./part-file.ts";
 import { contentBytes, isData, type DataContent, type ImagePlan } from "./plan.ts";
 import { SourceReader } from "./source-reader.ts";
 import { IMAGE_ALIGNMENT_BYTES } from "./squashfs-format.ts";
-import { SUPERBLOCK_BYTES, type Compression } from "./superblock.ts";
+import { SUPERBLOCK_BYTES } from "./superblock.ts";
 import { buildTables, type ImageTables } from "./tables.ts";
 
 export interface BuildOptions {
-  /** "none" for model files, which do not shrink and are read through mmap; "gzip" for code. */
   readonly compression: Compression;
   readonly signal?: AbortSignal;
   /** Called after each chunk with the bytes of files that are done and the sum of all. */
@@ -35,6 +35,7 @@ const BLOCK_BYTES = 128 * 1024;
  */
 export async function buildSquashfs(plan: ImagePlan, path: string, options: BuildOptions): Promise<BuiltImage> {
   throwIfAborted(options.signal);
+  await loadCompressor(options.compression);
   const file = await PartFile.create(path);
   const hasher = options.compression === "none" ? createImageHasher(plan.dataBytes) : undefined;
   try {

@@ -3,11 +3,13 @@
  * Source: Linux, fs/squashfs/squashfs_fs.h, struct squashfs_super_block (little-endian).
  */
 import { CodedError } from "../../src/domain/errors.ts";
+import type { Compression } from "./compress.ts";
 import { NO_TABLE } from "./squashfs-format.ts";
 
 export const SUPERBLOCK_BYTES = 96;
 const MAGIC = 0x73717368;
-const GZIP = 1;
+/** Numbers of compressors. */
+const Compressor = { gzip: 1, zstd: 6 } as const;
 
 const Flag = {
   plainInodes: 0x1,
@@ -20,8 +22,6 @@ const Flag = {
 
 const BLOCK_BYTES_MIN = 4096;
 const BLOCK_BYTES_MAX = 1 << 20;
-
-export type Compression = "none" | "gzip";
 
 export interface Superblock {
   /** "none" when nothing in the image is compressed. */
@@ -48,7 +48,7 @@ export function toSuperblock(facts: Omit<Superblock, "madeAt" | "idCount" | "fra
   block.writeUInt32LE(MAGIC, 0);
   block.writeUInt32LE(facts.inodeCount, 4);
   block.writeUInt32LE(facts.blockBytes, 12);
-  block.writeUInt16LE(GZIP, 20); // must name a known compressor even when nothing is compressed
+  block.writeUInt16LE(facts.compression === "zstd" ? Compressor.zstd : Compressor.gzip, 20); // must name a known compressor even when nothing is compressed
   block.writeUInt16LE(Math.log2(facts.blockBytes), 22);
   block.writeUInt16LE(Flag.noFragments | Flag.noXattrs | (facts.compression === "none" ? plain : 0), 24);
   block.writeUInt16LE(1, 26);
@@ -82,8 +82,9 @@ export function readSuperblock(head: Uint8Array, imageBytes: number): Superblock
   }
   const flags = view.getUint16(24, true);
   const isPlain = (flags & Flag.plainInodes) !== 0 && (flags & Flag.plainData) !== 0;
+  const compressor = view.getUint16(20, true);
   const superblock: Superblock = {
-    compression: isPlain ? "none" : "gzip",
+    compression: isPlain ? "none" : compressor === Compressor.zstd ? "zstd" : "gzip",
     inodeCount: view.getUint32(4, true),
     madeAt: view.getUint32(8, true),
     blockBytes: view.getUint32(12, true),
@@ -96,8 +97,9 @@ export function readSuperblock(head: Uint8Array, imageBytes: number): Superblock
     directoryTableAt: toNumber(view.getBigUint64(72, true), "directory table"),
   };
   checkSuperblock(superblock, imageBytes, view.getUint16(22, true));
-  const compressor = view.getUint16(20, true);
-  if (!isPlain && compressor !== GZIP) invalid(`compressor ${compressor} is not gzip`);
+  if (!isPlain && !Object.values<number>(Compressor).includes(compressor)) {
+    invalid(`compressor ${compressor} is neither gzip nor zstd`);
+  }
   return superblock;
 }
 

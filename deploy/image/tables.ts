@@ -1,10 +1,11 @@
 /** From the plan and the place of each file's data to everything else in the image. Pure. */
+import type { Compression } from "./compress.ts";
 import { appendListing, type ListedName } from "./directory-listing.ts";
 import { toDirectoryInode, toFileInode, toSymlinkInode, type StoredData } from "./inodes.ts";
 import { MetadataWriter, type MetadataPosition } from "./metadata-writer.ts";
 import { DIRECTORY_MODE, isData, type ImagePlan, type PlanEntry } from "./plan.ts";
 import { InodeType } from "./squashfs-format.ts";
-import { toSuperblock, type Compression } from "./superblock.ts";
+import { toSuperblock } from "./superblock.ts";
 
 export interface ImageTables {
   readonly superblock: Buffer;
