@@ -7,6 +7,7 @@ import { bench } from "./commands/bench.ts";
 import { chat } from "./commands/chat.ts";
 import { runCommandLine } from "./commands/command-line.ts";
 import { deploy } from "./commands/deploy.ts";
+import { imageBuild } from "./commands/image-build.ts";
 import { modelAdd } from "./commands/model-add.ts";
 import { forget } from "./commands/forget.ts";
 import { keysAuthorize } from "./commands/keys-authorize.ts";
@@ -40,7 +41,7 @@ endOnSignals(ending);
 endOnBugs(ending);
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: [up, plan, deploy, verify, status, warm, chat, bench, forget, modelList, modelAdd, keysAuthorize, node],
+  commands: [up, plan, deploy, verify, status, warm, chat, bench, forget, imageBuild, modelList, modelAdd, keysAuthorize, node],
   version,
   context: { env, signal: ending.signal, parts: createParts(packageRoot, env) },
   print: (text) => void process.stdout.write(text),

@@ -12,6 +12,10 @@ export interface DataDirectory {
   /** Images on their way to the node; emptied at each start. */
   readonly build: string;
   readonly models: string;
+  /** Finished images, of `image build`. */
+  readonly images: string;
+  /** Debian and npm packages that the runtime is made of. */
+  readonly packages: string;
   readonly node: string;
 }
 
@@ -20,6 +24,12 @@ export function dataDirectoryPath(
   env: Readonly<Record<string, string | undefined>>,
 ): string {
   return resolve(option ?? (env["PINFERENCE_DATA_DIR"] || join(homedir(), ".pinference")));
+}
+
+/** Debian and npm packages take 85 MB: several data directories can share them. */
+function packagesPath(path: string): string {
+  const shared = process.env["PINFERENCE_PACKAGES_DIR"];
+  return shared === undefined || shared === "" ? join(path, "packages") : resolve(shared);
 }
 
 /** Makes the directory if needed and proves that it can be written. Errors: `data_directory`, `disk_full`. */
@@ -35,7 +45,14 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
   } catch (error) {
     throw toDataDirectoryError(error, path, PLACE_REASONS) ?? error;
   }
-  return { path, build: join(path, "build"), models: join(path, "models"), node: join(path, "node") };
+  return {
+    path,
+    build: join(path, "build"),
+    models: join(path, "models"),
+    images: join(path, "images"),
+    packages: packagesPath(path),
+    node: join(path, "node"),
+  };
 }
 
 /**

@@ -25,7 +25,7 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
     },
     async startNode(request, signal) {
       const { startNode } = await import("./parts/node.ts");
-      return startNode(request, signal);
+      return startNode(request, packageRoot, signal);
     },
     async connect(apiServer, { privateKey }, { directory, owner }) {
       const { createAlephNetwork } = await import("./network/aleph.ts");
@@ -48,7 +48,10 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
       (await import("./parts/add-model.ts")).addModel(reference, request, env, signal),
     endpoint: async (url, apiKey) => (await import("./client/endpoint.ts")).openEndpoint(url, apiKey),
     openTerminal,
-    runtime: async () => (await images()).runtimeRecipe(),
+    async runtime(kind, packages, anew) {
+      const { hostRuntimeRecipe, runtimeRecipe } = await import("./parts/runtime.ts");
+      return kind === "host" ? hostRuntimeRecipe() : await runtimeRecipe(packageRoot, packages, anew);
+    },
     codeVolume: async () => (await images()).codeVolumeRecipe(packageRoot),
     modelVolumes: async (model, mostBytes) => (await images()).modelVolumeRecipes(model, mostBytes),
     confirm: askYesOrNo,

@@ -45,6 +45,7 @@ export const node = command({
           port: options.port,
           asNetwork: !options.generous,
           idleSeconds: undefined,
+          vmPackages: undefined,
           credits: options.credits,
         },
         signal,

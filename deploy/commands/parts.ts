@@ -52,6 +52,8 @@ export interface NodeRequest {
   /** 0 takes a free one. */
   readonly port: number;
   readonly asNetwork: boolean;
+  /** Where the packages are that a virtual machine is made of; undefined runs programs as processes. */
+  readonly vmPackages: string | undefined;
   /** Seconds without a request after which a program is stopped. */
   readonly idleSeconds: number | undefined;
   /** Of every address; undefined for plenty. */
@@ -61,6 +63,8 @@ export interface NodeRequest {
 export interface LocalNode {
   /** Without a trailing slash. */
   readonly url: string;
+  /** What programs are here. Emulated machines are slow. */
+  readonly runsOn: "processes" | "virtual machines (KVM)" | "virtual machines (emulated)";
   close(): Promise<void>;
 }
 
@@ -133,7 +137,12 @@ export interface Parts {
   /** A served program. Errors: `usage` for what is no address. */
   endpoint(url: string, apiKey: string | undefined): Promise<Endpoint>;
   openTerminal(): Terminal;
-  runtime(): Promise<ImageRecipe>;
+  /**
+   * What a PROGRAM names as its runtime. "vm": the root of a virtual machine, made of packages that are kept in
+   * `packages`, as is the image unless `anew` is asked for; the network runs nothing else. "host": what stands in for
+   * it where programs are processes.
+   */
+  runtime(kind: "vm" | "host", packages: string, anew?: boolean): Promise<ImageRecipe>;
   codeVolume(): Promise<ImageRecipe>;
   /** One for each shard. `mostBytes` of a shard's file: the default is the same for everybody. */
   modelVolumes(model: LocalModel, mostBytes?: number): Promise<readonly ImageRecipe[]>;

@@ -87,7 +87,7 @@ export async function makePlan(
   const { network, index, lockfile, directory } = operator;
   const tools = { index, network, buildDirectory: directory.build, out, signal };
   const wanted = references.length > 0 ? references : await defaultModels(operator, context);
-  const shared = { runtime: await parts.runtime(), code: await parts.codeVolume() };
+  const shared = { runtime: await parts.runtime("vm", directory.packages), code: await parts.codeVolume() };
   const models: Planned["models"][number][] = [];
   for (const reference of new Set(wanted)) {
     const model = await parts.describeModel(reference, modelRequest(options, directory.models), out, signal);

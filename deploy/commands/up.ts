@@ -1,7 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 
 import { openArtefactIndex } from "../artefacts.ts";
-import { dataDirectoryPath, openDataDirectory, toDataDirectoryError } from "../data-directory.ts";
+import { type DataDirectory, dataDirectoryPath, openDataDirectory, toDataDirectoryError } from "../data-directory.ts";
 import { acquireLock } from "../lock.ts";
 import { askFirstQuestion, curlLine } from "../stages/first-answer.ts";
 import { pinImage } from "../stages/pin-image.ts";
@@ -62,6 +62,7 @@ const OPTIONS = {
     max: 31_536_000,
     help: "stop a program after this long without a request",
   },
+  vm: { type: "boolean", help: "run programs in virtual machines, booted from the published images" },
   "as-network": { type: "boolean", help: "buffer answers and apply every limit of the network" },
   open: { type: "boolean", help: "show the node's page in the browser" },
   check: { type: "boolean", help: "end after the first answers, for CI" },
@@ -94,9 +95,10 @@ export const up = command({
 
       const key = await parts.loadKey(directory.path);
       // Before the models: a port in use is told now, not after a download.
-      const node = await parts.startNode(nodeRequest(options, directory.node, key.address), signal);
+      const node = await parts.startNode(nodeRequest(options, directory, key.address), signal);
       cleanup.add(() => node.close());
       stage("local node", "started", node.url);
+      if (options.vm) note(`programs run in ${node.runsOn}`);
       const network = await parts.connect(node.url, key, { directory: directory.path });
       stage("key", key.source === "file" ? "throwaway" : "given", network.address);
 
@@ -107,7 +109,7 @@ export const up = command({
 
       const index = await openArtefactIndex(directory.path, note);
       const pinning = { index, network, buildDirectory: directory.build, out, signal };
-      const runtime = await pinImage(await parts.runtime(), pinning);
+      const runtime = await pinImage(await parts.runtime(options.vm ? "vm" : "host", directory.packages), pinning);
       const code = await pinImage(await parts.codeVolume(), pinning);
       const programs: ReadyModel[] = [];
       for (const model of models) {
@@ -139,13 +141,14 @@ export const up = command({
 
 type UpOptions = ValuesOf<typeof OPTIONS>;
 
-function nodeRequest(options: UpOptions, directory: string, operator: string): NodeRequest {
+function nodeRequest(options: UpOptions, directory: DataDirectory, operator: string): NodeRequest {
   return {
-    directory,
+    directory: directory.node,
     owners: [operator],
     host: options.host,
     port: options.port,
     asNetwork: options["as-network"],
+    vmPackages: options.vm ? directory.packages : undefined,
     idleSeconds: options.idle,
   };
 }

@@ -50,7 +50,12 @@ export const RUNTIME_FILES: readonly RuntimeFile[] = [
   library("libstdc++.so.6", "libstdc++6", "libstdc++.so.6.0.30", "node, llama.cpp"),
   library("libssl.so.3", "libssl3", "libssl.so.3", "socat is linked to it"),
   library("libcrypto.so.3", "libssl3", "libcrypto.so.3", "socat is linked to it"),
-  library("libwrap.so.0", "libwrap0", "libwrap.so.0.7.6", "socat is linked to it: reads /etc/hosts.allow, of which there is none"),
+  library(
+    "libwrap.so.0",
+    "libwrap0",
+    "libwrap.so.0.7.6",
+    "socat is linked to it: reads /etc/hosts.allow, of which there is none",
+  ),
   library("libnsl.so.2", "libnsl2", "libnsl.so.2.0.1", SOCAT_NEEDS),
   library("libtirpc.so.3", "libtirpc3", "libtirpc.so.3.0.0", SOCAT_NEEDS),
   library("libgssapi_krb5.so.2", "libgssapi-krb5-2", "libgssapi_krb5.so.2.2", SOCAT_NEEDS),

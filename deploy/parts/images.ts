@@ -6,26 +6,16 @@ import type { LocalModel } from "../commands/parts.ts";
 import type { ImageRecipe } from "../stages/pin-image.ts";
 import { filesKey } from "../files-key.ts";
 import { planCodeVolume } from "../image/code-volume.ts";
-import { planHostRuntime } from "../image/host-runtime.ts";
 import { planModelVolume, planShardVolumes } from "../image/model-volume.ts";
 import { buildSquashfs } from "../image/squashfs.ts";
 
 /** Increase when the same model file has to become another image. */
 const MODEL_VOLUME_FORMAT = 1;
-const RUNTIME_FORMAT = 1;
 /**
  * The network takes 4 GiB in one upload, framing included. The same for everybody, whatever a node takes: shards of
  * other sizes would be other hashes.
  */
 const MOST_VOLUME_BYTES = 4032 * 2 ** 20;
-
-export function runtimeRecipe(): ImageRecipe {
-  return {
-    stage: "runtime",
-    key: keyOf("runtime", { format: RUNTIME_FORMAT }),
-    build: (path, options) => buildSquashfs(planHostRuntime(), path, { ...options, compression: "gzip" }),
-  };
-}
 
 /** The key names the dependencies by the lockfile and hashes the rest: milliseconds, where building takes seconds. */
 export async function codeVolumeRecipe(packageRoot: string): Promise<ImageRecipe> {

@@ -7,20 +7,24 @@ import express from "express";
 import { CodedError } from "../../src/domain/errors.ts";
 import type { LocalNode, NodeRequest } from "../commands/parts.ts";
 import { extractSquashfs, isExtracted } from "../image/extract-squashfs.ts";
+import type { Backend } from "../local/backends/backend.ts";
+import { createMicrovmBackend, prepareMachine } from "../local/backends/microvm/microvm.ts";
 import { createProcessBackend } from "../local/backends/process.ts";
 import { createCcn } from "../local/ccn.ts";
 import { startLocalNode } from "../local/node.ts";
 import { strictProgramProblems } from "../messages/strict.ts";
+import { prepareKernel } from "./kernel.ts";
 
 /** For people at a laptop. Nodes of the network take 1 GiB, and so does this one with --as-network. */
 const GENEROUS_UPLOAD_BYTES = 64 * 2 ** 30;
 
-/** Errors: `port_in_use`, `config_invalid`, `data_directory`. */
-export async function startNode(request: NodeRequest, signal: AbortSignal): Promise<LocalNode> {
+/** Errors: `port_in_use`, `config_invalid`, `data_directory`; `not_supported` where there are no virtual machines. */
+export async function startNode(request: NodeRequest, packageRoot: string, signal: AbortSignal): Promise<LocalNode> {
   const { directory: dataDir, owners, host, port, asNetwork, idleSeconds, credits } = request;
   await mkdir(dataDir, { recursive: true });
   const log = openLog(join(dataDir, "node.log"));
   try {
+    const { backend, runsOn } = await createBackend(request, packageRoot, signal);
     const node = await startLocalNode({
       dataDir,
       host,
@@ -28,7 +32,7 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
       owners,
       asNetwork,
       ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
-      backend: createProcessBackend({ dataDir, extract: extractSquashfs, isIntact: isExtracted, asNetwork }),
+      backend,
       createCcn: async () =>
         toNodePart(
           await createCcn({
@@ -46,6 +50,7 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
     signal.throwIfAborted();
     return {
       url: node.url,
+      runsOn,
       async close() {
         await node.stop();
         await log.close();
@@ -55,6 +60,20 @@ export async function startNode(request: NodeRequest, signal: AbortSignal): Prom
     await log.close();
     throw error;
   }
+}
+
+async function createBackend(
+  { directory: dataDir, asNetwork, vmPackages }: NodeRequest,
+  packageRoot: string,
+  signal: AbortSignal,
+): Promise<{ backend: Backend; runsOn: LocalNode["runsOn"] }> {
+  if (vmPackages === undefined) {
+    const backend = createProcessBackend({ dataDir, extract: extractSquashfs, isIntact: isExtracted, asNetwork });
+    return { backend, runsOn: "processes" };
+  }
+  const machine = await prepareMachine((abort) => prepareKernel(packageRoot, vmPackages, abort), signal);
+  const runsOn = machine.accelerator === "kvm" ? "virtual machines (KVM)" : "virtual machines (emulated)";
+  return { backend: createMicrovmBackend(machine, dataDir), runsOn };
 }
 
 const GENEROUS = { ipfsBytes: GENEROUS_UPLOAD_BYTES };

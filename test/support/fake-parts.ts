@@ -117,6 +117,7 @@ export function fakeParts(url: string, overrides: Partial<Parts> = {}) {
       calls.push("start node");
       return Promise.resolve({
         url,
+        runsOn: "processes",
         close() {
           calls.push("close node");
           return Promise.resolve();
