@@ -1,10 +1,10 @@
-import { compress, type Compression } from "./compress.ts";
+import type { BlockCompressor } from "./block-compressor.ts";
 import { BLOCK_PLAIN } from "./squashfs-format.ts";
 import type { StoredData } from "./inodes.ts";
 
 /** Turns a file's bytes into its stored blocks, one chunk at a time. */
 export class BlockEncoder {
-  readonly #compression: Compression;
+  readonly #compressor: BlockCompressor;
   readonly #zeros: Buffer;
   readonly #blocks: number[] = [];
   readonly #start: number;
@@ -12,38 +12,42 @@ export class BlockEncoder {
   #sparseBytes = 0;
 
   /** `start` is where the file's first block will lie in the image. */
-  constructor(compression: Compression, zeros: Buffer, start: number) {
-    this.#compression = compression;
+  constructor(compressor: BlockCompressor, zeros: Buffer, start: number) {
+    this.#compressor = compressor;
     this.#zeros = zeros;
     this.#start = start;
   }
 
   /** The pieces to append to the image. All chunks but a file's last hold whole blocks. */
-  encode(chunk: Uint8Array): Uint8Array[] {
-    const pieces: Uint8Array[] = [];
+  async encode(chunk: Uint8Array): Promise<Uint8Array[]> {
+    const blocks: Uint8Array[] = [];
     for (let at = 0; at < chunk.byteLength; at += this.#zeros.byteLength) {
-      const block = chunk.subarray(at, at + this.#zeros.byteLength);
-      const piece = this.#encodeBlock(block);
-      if (piece !== undefined) pieces.push(piece);
+      blocks.push(chunk.subarray(at, at + this.#zeros.byteLength));
+    }
+    const stored = blocks.filter((block) => !this.#isZeros(block));
+    const compressed = new Map<Uint8Array, Uint8Array | undefined>();
+    for (const [at, result] of (await this.#compressor.compressAll(stored)).entries()) {
+      compressed.set(stored[at] as Uint8Array, result);
+    }
+    for (const block of blocks) {
+      if (!compressed.has(block)) this.#sparseBytes += block.byteLength;
+      this.#blocks.push(compressed.has(block) ? sizeWord(block, compressed.get(block)) : 0);
     }
     this.#bytes += chunk.byteLength;
-    return pieces;
+    return stored.map((block) => compressed.get(block) ?? block);
   }
 
   finish(): StoredData {
     return { start: this.#start, bytes: this.#bytes, blocks: this.#blocks, sparseBytes: this.#sparseBytes };
   }
 
-  #encodeBlock(block: Uint8Array): Uint8Array | undefined {
-    if (this.#zeros.compare(block, 0, block.byteLength, 0, block.byteLength) === 0) {
-      this.#blocks.push(0);
-      this.#sparseBytes += block.byteLength;
-      return undefined;
-    }
-    const compressed = compress(this.#compression, block);
-    this.#blocks.push(compressed?.byteLength ?? block.byteLength | BLOCK_PLAIN);
-    return compressed ?? block;
+  #isZeros(block: Uint8Array): boolean {
+    return this.#zeros.compare(block, 0, block.byteLength, 0, block.byteLength) === 0;
   }
+}
+
+function sizeWord(block: Uint8Array, compressed: Uint8Array | undefined): number {
+  return compressed?.byteLength ?? block.byteLength | BLOCK_PLAIN;
 }
 
 /** Where a file's data will lie if nothing is compressed and no block is all zeros. */

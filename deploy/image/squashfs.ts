@@ -8,6 +8,7 @@
  * Layout: superblock, data in the plan's order, inodes, listings, the one id, zeros up to a multiple of 4096.
  */
 import type { BuiltImage } from "../../src/domain/volume.ts";
+import { BlockCompressor } from "./block-compressor.ts";
 import { loadCompressor, type Compression } from "./compress.ts";
 import { BlockEncoder, expectPlainData } from "./data-blocks.ts";
 import { createImageHasher, hashImage, sharedBuffer, throwIfAborted, type ImageHasher } from "./image-hash.ts";
@@ -100,22 +101,27 @@ async function writeData(
   hasher: ImageHasher | undefined,
   { compression, signal, onProgress }: BuildOptions,
 ): Promise<StoredData[]> {
+  const compressor = new BlockCompressor(compression, plan.dataBytes);
   const zeros = Buffer.alloc(BLOCK_BYTES[compression]);
   // Two, so that the next chunk is read while one is hashed and written.
   const buffers: Pair = [sharedBuffer(), sharedBuffer()];
   const stored: StoredData[] = [];
   let doneBytes = 0;
-  for (const { content } of plan.entries) {
-    if (!isData(content)) continue;
-    const encoder = new BlockEncoder(compression, zeros, file.size);
-    for await (const chunk of readAhead(content, buffers)) {
-      throwIfAborted(signal);
-      const pieces = encoder.encode(chunk);
-      await settleAll([file.append(pieces), hasher?.update(chunk) ?? Promise.resolve()]);
-      doneBytes += chunk.byteLength;
-      onProgress?.(doneBytes, plan.dataBytes);
+  try {
+    for (const { content } of plan.entries) {
+      if (!isData(content)) continue;
+      const encoder = new BlockEncoder(compressor, zeros, file.size);
+      for await (const chunk of readAhead(content, buffers)) {
+        throwIfAborted(signal);
+        const pieces = await encoder.encode(chunk);
+        await settleAll([file.append(pieces), hasher?.update(chunk) ?? Promise.resolve()]);
+        doneBytes += chunk.byteLength;
+        onProgress?.(doneBytes, plan.dataBytes);
+      }
+      stored.push(encoder.finish());
     }
-    stored.push(encoder.finish());
+  } finally {
+    await compressor.dispose();
   }
   return stored;
 }

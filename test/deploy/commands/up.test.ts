@@ -212,7 +212,7 @@ test("--open shows the node's page once all is ready", async () => {
 });
 
 test("a failure to end one thing is a note, and the others are ended all the same", async () => {
-  const node = { url, close: () => Promise.reject(new Error("stuck")) };
+  const node = { url, runsOn: "processes" as const, close: () => Promise.reject(new Error("stuck")) };
   const { failure, events } = await runUp(["--check"], fakeParts(url, { startNode: () => Promise.resolve(node) }));
   assert.equal(failure, undefined);
   assert.deepEqual(events.at(-1), { event: "note", message: "while ending: Error: stuck" });
