@@ -41,7 +41,22 @@ endOnSignals(ending);
 endOnBugs(ending);
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: [up, plan, deploy, verify, status, warm, chat, bench, forget, imageBuild, modelList, modelAdd, keysAuthorize, node],
+  commands: [
+    up,
+    plan,
+    deploy,
+    verify,
+    status,
+    warm,
+    chat,
+    bench,
+    forget,
+    imageBuild,
+    modelList,
+    modelAdd,
+    keysAuthorize,
+    node,
+  ],
   version,
   context: { env, signal: ending.signal, parts: createParts(packageRoot, env) },
   print: (text) => void process.stdout.write(text),

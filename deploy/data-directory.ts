@@ -6,6 +6,8 @@ import { dirname, join, resolve } from "node:path";
 import { isDiskFull } from "./files/disk-full.ts";
 import { CodedError } from "../src/domain/errors.ts";
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Where everything is kept: models, keys, images, the local node's messages and files. */
 export interface DataDirectory {
   readonly path: string;
@@ -19,21 +21,18 @@ export interface DataDirectory {
   readonly node: string;
 }
 
-export function dataDirectoryPath(
-  option: string | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-): string {
+export function dataDirectoryPath(option: string | undefined, env: Environment): string {
   return resolve(option ?? (env["PINFERENCE_DATA_DIR"] || join(homedir(), ".pinference")));
 }
 
 /** Debian and npm packages take 85 MB: several data directories can share them. */
-function packagesPath(path: string): string {
-  const shared = process.env["PINFERENCE_PACKAGES_DIR"];
+function packagesPath(path: string, env: Environment): string {
+  const shared = env["PINFERENCE_PACKAGES_DIR"];
   return shared === undefined || shared === "" ? join(path, "packages") : resolve(shared);
 }
 
 /** Makes the directory if needed and proves that it can be written. Errors: `data_directory`, `disk_full`. */
-export async function openDataDirectory(path: string): Promise<DataDirectory> {
+export async function openDataDirectory(path: string, env: Environment = {}): Promise<DataDirectory> {
   const probe = join(path, `.probe-${randomBytes(6).toString("hex")}`);
   try {
     await makeDirectory(path);
@@ -50,7 +49,7 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
     build: join(path, "build"),
     models: join(path, "models"),
     images: join(path, "images"),
-    packages: packagesPath(path),
+    packages: packagesPath(path, env),
     node: join(path, "node"),
   };
 }

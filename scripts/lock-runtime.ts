@@ -41,7 +41,8 @@ function readPackages() {
 }
 
 function findNode() {
-  const npm = (...args: string[]) => JSON.parse(execFileSync("npm", [...args, "--json"], { encoding: "utf8" })) as unknown;
+  const npm = (...args: string[]) =>
+    JSON.parse(execFileSync("npm", [...args, "--json"], { encoding: "utf8" })) as unknown;
   const versions = npm("view", NODE_PACKAGE, "versions") as string[];
   const order = (version: string) => Number(version.split(".")[1]) * 1000 + Number(version.split(".")[2]);
   const version = versions

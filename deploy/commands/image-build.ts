@@ -27,7 +27,7 @@ export const imageBuild = command({
   async run(options, references, { env, signal, out, parts }) {
     const directoryPath = dataDirectoryPath(options["data-dir"], env);
     try {
-      const directory = await openDataDirectory(directoryPath);
+      const directory = await openDataDirectory(directoryPath, env);
       await mkdir(directory.images, { recursive: true });
       const build = (recipe: ImageRecipe) => buildImage(recipe, directory.images, out, signal);
       const runtime = await build(await parts.runtime("vm", directory.packages, true));

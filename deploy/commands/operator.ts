@@ -54,7 +54,7 @@ export async function asOperator<Result>(
   const directoryPath = dataDirectoryPath(options["data-dir"], env);
   const cleanup = createCleanup(note);
   try {
-    const directory = await openDataDirectory(directoryPath);
+    const directory = await openDataDirectory(directoryPath, env);
     cleanup.add(await acquireLock(directory.path));
     await rm(directory.build, { recursive: true, force: true });
     await mkdir(directory.build);

