@@ -31,7 +31,7 @@ export const node = command({
     const path = options["data-dir"] ?? `${home}/node`;
     const cleanup = createCleanup((message) => out.emit({ event: "note", message }));
     try {
-      const directory = await openDataDirectory(path);
+      const directory = await openDataDirectory(path, env);
       cleanup.add(await acquireLock(directory.path));
       await mkdir(directory.node, { recursive: true });
       const owners = options.owner?.split(",").map((address) => address.trim()) ?? [

@@ -118,7 +118,7 @@ export const up = command({
         for (const recipe of recipes) volumes.push(await pinImage(recipe, pinning));
         const modelFile = recipes[0]?.fileName ?? model.fileName;
         const resources = programResources(options, model);
-        const spec = toProgramSpec({ model, runtime, code, volumes, modelFile, resources });
+        const spec = toProgramSpec({ model, runtime, code, volumes, modelFile, resources, isHostRuntime: !options.vm });
         const itemHash = await publishProgram(spec, pinning);
         const baseUrl = `${node.url}/vm/${itemHash}/v1`;
         programs.push({ model: model.id, itemHash, baseUrl, curl: curlLine(baseUrl, model.id) });

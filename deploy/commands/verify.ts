@@ -28,7 +28,7 @@ export const verify = command({
     const { env, out, parts, signal } = context;
     const { itemHash, apiServer } = await readTarget(positionals, options, context);
     const directoryPath = dataDirectoryPath(options["data-dir"], env);
-    const directory = await openDataDirectory(directoryPath);
+    const directory = await openDataDirectory(directoryPath, env);
     await mkdir(directory.build, { recursive: true });
     // No lock: looking does not disturb a node that runs, and files have a place of their own.
     const buildDirectory = await mkdtemp(join(directory.path, "verify-"));
@@ -37,6 +37,7 @@ export const verify = command({
       const rebuild = createRebuild({
         parts,
         buildDirectory,
+        packages: directory.packages,
         signal,
         volumeBytes: options["volume-mib"] === undefined ? undefined : options["volume-mib"] * MIB,
         findModel: (name) => parts.findModel(options.model ?? name, request, quiet(out), signal),

@@ -5,6 +5,9 @@ import type { LocalModel } from "../commands/parts.ts";
 import type { ProgramSpec } from "../network/network.ts";
 import { isProcessed, type PinningTools } from "./pin-image.ts";
 
+/** Tells whoever reads the message that it runs as a process of its node, and cannot boot. */
+export const HOST_RUNTIME_COMMENT = "pinference without a runtime: for processes of a local node";
+
 export interface ProgramParts {
   readonly model: LocalModel;
   readonly runtime: PinnedImage;
@@ -15,14 +18,16 @@ export interface ProgramParts {
   readonly modelFile: string;
   readonly resources: ProgramSpec["resources"];
   readonly apiKeyHashes?: readonly Sha256[];
+  /** The runtime is what stands in for one: see deploy/image/host-runtime.ts. */
+  readonly isHostRuntime?: boolean;
 }
 
 /** What the PROGRAM message says. The same parts give the same spec, and so the same URL. */
 export function toProgramSpec(parts: ProgramParts): ProgramSpec {
-  const { model, runtime, code, volumes, modelFile, resources, apiKeyHashes = [] } = parts;
+  const { model, runtime, code, volumes, modelFile, resources, apiKeyHashes = [], isHostRuntime = false } = parts;
   return {
     name: model.id,
-    runtime: { ref: runtime.itemHash, comment: "pinference runtime" },
+    runtime: { ref: runtime.itemHash, comment: isHostRuntime ? HOST_RUNTIME_COMMENT : "pinference runtime" },
     code: { ref: code.itemHash, entrypoint: CODE_ENTRYPOINT },
     volumes: volumes.map(({ itemHash }, index) => ({ mount: modelMount(index), ref: itemHash, comment: model.id })),
     variables: {

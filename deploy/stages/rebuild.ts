@@ -6,10 +6,13 @@ import { CodedError } from "../../src/domain/errors.ts";
 import type { LocalModel, Parts } from "../commands/parts.ts";
 import type { Rebuild, RebuiltImage } from "../verify/verify.ts";
 import type { ImageRecipe } from "./pin-image.ts";
+import { HOST_RUNTIME_COMMENT } from "./publish-program.ts";
 
 export interface RebuildOptions {
   readonly parts: Pick<Parts, "runtime" | "codeVolume" | "modelVolumes">;
   readonly buildDirectory: string;
+  /** What the runtime is made of. */
+  readonly packages: string;
   readonly volumeBytes: number | undefined;
   readonly signal: AbortSignal;
   /** The model file of a program's name. */
@@ -18,10 +21,14 @@ export interface RebuildOptions {
 }
 
 export function createRebuild(options: RebuildOptions): Rebuild {
-  const { parts, volumeBytes, findModel } = options;
+  const { parts, packages, volumeBytes, findModel } = options;
   const tree = "this source tree";
   return {
-    runtime: () => orReason(async () => build(await parts.runtime(), tree, options)),
+    runtime: (comment) =>
+      orReason(async () => {
+        const kind = comment === HOST_RUNTIME_COMMENT ? "host" : "vm";
+        return build(await parts.runtime(kind, packages, true), tree, options);
+      }),
     code: () => orReason(async () => build(await parts.codeVolume(), tree, options)),
     volumes: (name) =>
       orReason(async () => {

@@ -24,7 +24,8 @@ export interface VerifyTools {
 }
 
 export interface Rebuild {
-  runtime(): Promise<RebuiltImage | string>;
+  /** By what the program says of its runtime. */
+  runtime(comment: string): Promise<RebuiltImage | string>;
   code(): Promise<RebuiltImage | string>;
   /** By the program's name, one for each volume in order. */
   volumes(model: string, count: number): Promise<readonly RebuiltImage[] | string>;
@@ -65,7 +66,7 @@ interface NamedImage {
 
 async function imagesOf({ content }: FoundMessage, { rebuild }: VerifyTools): Promise<readonly NamedImage[]> {
   const { runtime, code, volumes, variables, metadata } = content as {
-    runtime: { ref: string };
+    runtime: { ref: string; comment?: string };
     code: { ref: string };
     volumes?: readonly { ref?: string }[];
     variables?: Readonly<Record<string, string>>;
@@ -82,7 +83,12 @@ async function imagesOf({ content }: FoundMessage, { rebuild }: VerifyTools): Pr
       : images;
   };
   return [
-    { link: "runtime", ref: runtime.ref, promised: undefined, rebuild: async () => rebuild?.runtime() },
+    {
+      link: "runtime",
+      ref: runtime.ref,
+      promised: undefined,
+      rebuild: async () => rebuild?.runtime(runtime.comment ?? ""),
+    },
     {
       link: "code volume",
       ref: code.ref,

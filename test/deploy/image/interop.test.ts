@@ -47,7 +47,7 @@ for (const compression of COMPRESSIONS) {
   for (const [what, plan] of [
     ["the varied tree", variedPlan],
     ["many branches", wideBranches],
-    ...(compression !== "none" ? [["10,000 files in one directory", manyFiles] as const] : []),
+    ...(compression === "gzip" ? [["10,000 files in one directory", manyFiles] as const] : []),
     ["an image with nothing in it", () => planImage([])],
   ] as const) {
     test(`unsquashfs extracts ${what} as planned (${compression})`, { skip: noUnsquashfs }, async (t) => {
