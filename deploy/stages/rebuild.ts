@@ -27,7 +27,7 @@ export function createRebuild(options: RebuildOptions): Rebuild {
     runtime: (comment) =>
       orReason(async () => {
         const kind = comment === HOST_RUNTIME_COMMENT ? "host" : "vm";
-        return build(await parts.runtime(kind, packages, true), tree, options);
+        return build(await parts.runtime(kind, packages), tree, options);
       }),
     code: () => orReason(async () => build(await parts.codeVolume(), tree, options)),
     volumes: (name) =>

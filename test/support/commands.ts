@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import type { CommandEvent } from "../../deploy/commands/events.ts";
 import { COMMAND } from "./up-process.ts";
 
-const LONGEST_MS = 180_000;
+const LONGEST_MS = 600_000;
 
 export interface Finished {
   readonly code: number | null;
