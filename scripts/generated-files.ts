@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 
+import { memoryTable } from "./memory-table.ts";
 import { BODIES, createOpenApi } from "../src/openai/openapi.ts";
 
 /** A committed file that is made from the source, in whole or in part. */
@@ -13,8 +14,11 @@ export interface GeneratedFile {
 
 /** Compiled scripts live in dist/scripts. */
 const root = new URL("../../", import.meta.url);
-const START = "<!-- request fields: written by `npm run regenerate` -->";
-const END = "<!-- end of request fields -->";
+const FIELDS = {
+  start: "<!-- request fields: written by `npm run regenerate` -->",
+  end: "<!-- end of request fields -->",
+};
+const MEMORY = { start: "<!-- memory: written by `npm run regenerate` -->", end: "<!-- end of memory -->" };
 const COLUMNS = {
   ChatRequest: "chat",
   CompletionRequest: "completions",
@@ -26,7 +30,7 @@ export async function generatedFiles(): Promise<GeneratedFile[]> {
   const readme = read("README.md");
   return [
     await made("docs/openapi.json", JSON.stringify(createOpenApi())),
-    await made("README.md", between(readme, fieldTable())),
+    await made("README.md", between(between(readme, FIELDS, fieldTable()), MEMORY, memoryTable())),
   ];
 }
 
@@ -45,10 +49,10 @@ function read(name: string): string {
   }
 }
 
-function between(text: string, part: string): string {
-  const [start, end] = [text.indexOf(START), text.indexOf(END)];
-  if (start < 0 || end < start) throw new Error(`README.md has lost its marks: ${START} … ${END}`);
-  return `${text.slice(0, start + START.length)}\n\n${part}\n${text.slice(end)}`;
+function between(text: string, marks: { readonly start: string; readonly end: string }, part: string): string {
+  const [start, end] = [text.indexOf(marks.start), text.indexOf(marks.end)];
+  if (start < 0 || end < start) throw new Error(`README.md has lost its marks: ${marks.start} … ${marks.end}`);
+  return `${text.slice(0, start + marks.start.length)}\n\n${part}\n${text.slice(end)}`;
 }
 
 /** Fields that mean the same on several routes share a row. */

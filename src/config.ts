@@ -17,6 +17,8 @@ export interface Config {
   /** Requests that may wait for a slot. */
   readonly queueLength: number;
   readonly threads: number;
+  /** What the process may use; undefined takes what the machine or its control group has. */
+  readonly memoryMiB: number | undefined;
   readonly apiKeyHashes: readonly Sha256[];
   /** Whether every model name means the served model. */
   readonly anyModel: boolean;
@@ -52,6 +54,7 @@ export function readConfig(env: Environment): Config {
     slots: integer(env, "PINFERENCE_SLOTS", { least: 1, most: 64 }) ?? 4,
     queueLength: integer(env, "PINFERENCE_QUEUE_LENGTH", { least: 0, most: 10_000 }) ?? 64,
     threads: integer(env, "PINFERENCE_THREADS", { least: 1, most: 512 }) ?? availableParallelism(),
+    memoryMiB: integer(env, "PINFERENCE_MEMORY_MIB", { least: 1, most: 1_048_576 * 64 }),
     apiKeyHashes: list(env, "PINFERENCE_API_KEY_SHA256").map((hash) => keyHash(hash)),
     anyModel: flag(env, "PINFERENCE_ANY_MODEL"),
     bodyLimitBytes: (integer(env, "PINFERENCE_BODY_LIMIT_MIB", { least: 1, most: 1024 }) ?? 16) * 1024 * 1024,

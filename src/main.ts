@@ -40,6 +40,7 @@ async function start(config: Config): Promise<void> {
     slots: config.slots,
     queueLength: config.queueLength,
     threads: config.threads,
+    memoryMiB: config.memoryMiB,
     log,
   });
   const lifecycle = new Lifecycle();

@@ -1,14 +1,18 @@
 /** How large a program has to be for a model. Pure arithmetic over a header. */
 import { CodedError } from "../../src/domain/errors.ts";
-import type { GgufHeader } from "../../src/gguf/gguf-header.ts";
 import { roundUp } from "../../src/gguf/gguf-tensors.ts";
+import {
+  describeBudget,
+  inMiB,
+  longestContext,
+  type MemoryBudget,
+  memoryBudget,
+  MIB,
+  type ModelShape,
+  kvBytesPerToken,
+} from "../../src/gguf/memory-budget.ts";
 
-const MIB = 1024 * 1024;
-/** For Node, the server and the buffers of inference; less has ended in an out-of-memory kill. */
-const HEADROOM_MIB = 512;
 const MEMORY_STEP_MIB = 256;
-/** Keys and values are kept as 16-bit numbers. */
-const KV_NUMBER_BYTES = 2;
 /** Enough for a conversation. Longer ones cost memory for each slot. */
 const DEFAULT_CONTEXT_LENGTH = 4096;
 const DEFAULT_SLOTS = 1;
@@ -33,22 +37,11 @@ export interface ProposedResources {
   readonly vcpus: number;
   readonly contextLength: number;
   readonly slots: number;
+  readonly budget: MemoryBudget;
 }
 
-type ModelShape = Pick<
-  GgufHeader,
-  | "requiredFileBytes"
-  | "parameterCount"
-  | "contextLength"
-  | "blockCount"
-  | "embeddingLength"
-  | "kvHeadsOfAllLayers"
-  | "keyLength"
-  | "valueLength"
->;
-
 /**
- * memory = model file + slots × context length × KV bytes per token + 512 MiB, rounded up to 256 MiB; or as wished.
+ * memory = what `memoryBudget` says, rounded up to 256 MiB; or as wished.
  * vCPUs  = one for each started 500 million weights, at most 4, and at least as many as the memory pays for anyway
  *          (one for each started 2048 MiB), raised to the next published size.
  * Errors: `usage` on a wish that the model cannot fulfil.
@@ -65,29 +58,46 @@ export function proposeResources(model: ModelShape, wishes: ResourceWishes = {})
   const slots = wishes.slots ?? DEFAULT_SLOTS;
   checkWhole("number of slots", slots, MAX_SLOTS, "slots");
 
-  const kvBytes = slots * contextLength * kvBytesPerToken(model);
-  const neededMiB = Math.ceil((model.requiredFileBytes + kvBytes) / MIB + HEADROOM_MIB);
+  const budget = memoryBudget(model, { contextLength, slots });
+  const neededMiB = Math.ceil(budget.total / MIB);
   if (wishes.memoryMiB !== undefined && wishes.memoryMiB < neededMiB) {
-    const needed = `the model takes ${neededMiB} MiB with ${slots} × ${contextLength} tokens`;
-    const message = `${wishes.memoryMiB} MiB of memory are too few: ${needed}; give more, or ask for fewer or shorter slots`;
-    throw new CodedError("usage", message);
+    const needed = `the model with ${slots} × ${contextLength} tokens takes ${describeBudget(budget)}`;
+    const advice = adviceFor(model, slots, wishes.memoryMiB * MIB);
+    throw new CodedError("usage", `${wishes.memoryMiB} MiB of memory are too few: ${needed}; ${advice}`);
   }
   const memoryMiB = wishes.memoryMiB ?? roundUp(neededMiB, MEMORY_STEP_MIB);
 
   const forSpeed = Math.min(MAX_PROPOSED_FOR_SPEED, Math.ceil(model.parameterCount / PARAMETERS_OF_ONE_VCPU));
   const units = Math.max(1, forSpeed, Math.ceil(memoryMiB / MIB_OF_ONE_UNIT));
   const vcpus = PUBLISHED_UNITS.find((published) => published >= units) ?? units;
-  return { memoryMiB, vcpus, contextLength, slots };
+  return { memoryMiB, vcpus, contextLength, slots, budget };
 }
 
-/** Where the header says nothing of its heads: one pair of vectors as wide as the model for each layer. */
-export function kvBytesPerToken(model: ModelShape): number {
-  const { kvHeadsOfAllLayers, keyLength, valueLength, blockCount, embeddingLength } = model;
-  const numbers =
-    kvHeadsOfAllLayers === undefined || keyLength === undefined || valueLength === undefined
-      ? 2 * (blockCount ?? 0) * (embeddingLength ?? 0)
-      : kvHeadsOfAllLayers * (keyLength + valueLength);
-  return numbers * KV_NUMBER_BYTES;
+function adviceFor(model: ModelShape, slots: number, memoryBytes: number): string {
+  const [all, one] = [slots, 1].map((count) => longestContext(model, count, memoryBytes));
+  if (all !== undefined && all > 0) return `give more, or ask for a context length of at most ${all}`;
+  if (one !== undefined && one > 0) return `give more, or ask for --slots 1 and a context length of at most ${one}`;
+  return "give more, or take a smaller model or quantization";
+}
+
+/** Why a model gets what it gets, a sentence for each number. */
+export function explainResources(
+  model: ModelShape,
+  wishes: ResourceWishes,
+  { memoryMiB, vcpus, contextLength, slots, budget }: ProposedResources,
+): readonly string[] {
+  const trained = model.contextLength;
+  const asked = (wish: number | undefined, otherwise: string): string =>
+    wish === undefined ? otherwise : "as asked for";
+  const ofContext = `the model was trained for ${trained ?? "an unknown number of"}, and ${DEFAULT_CONTEXT_LENGTH} are enough for a conversation`;
+  const ofCpus = `one for each ${PARAMETERS_OF_ONE_VCPU / 1e6} million of its ${Math.round(model.parameterCount / 1e6)} million weights, at most ${MAX_PROPOSED_FOR_SPEED}, and what ${memoryMiB} MiB pay for anyway (one for each ${MIB_OF_ONE_UNIT} MiB)`;
+  return [
+    `context length ${contextLength}: ${asked(wishes.contextLength, ofContext)}`,
+    `slots ${slots}: ${asked(wishes.slots, "one request at a time")}; each keeps ${inMiB(contextLength * kvBytesPerToken(model))} MiB of keys and values (${kvBytesPerToken(model).toLocaleString("en-US")} bytes a token)`,
+    `memory ${memoryMiB} MiB: ${asked(wishes.memoryMiB, `rounded up to ${MEMORY_STEP_MIB}`)}; needed are ${describeBudget(budget)}`,
+    `vCPUs ${vcpus}: ${ofCpus}`,
+    `threads ${vcpus}: as many as vCPUs; more would wait for each other at every layer`,
+  ];
 }
 
 function checkWhole(what: string, value: number, most: number, unit: string): void {

@@ -23,6 +23,8 @@ export interface LocalModel {
   readonly slots: number;
   /** What it takes to run so. */
   readonly resources: { readonly vcpus: number; readonly memoryMiB: number };
+  /** Why these numbers, in sentences. */
+  readonly reasons: readonly string[];
 }
 
 export interface ModelRequest {

@@ -65,6 +65,7 @@ const OPTIONS = {
   vm: { type: "boolean", help: "run programs in virtual machines, booted from the published images" },
   "as-network": { type: "boolean", help: "buffer answers and apply every limit of the network" },
   open: { type: "boolean", help: "show the node's page in the browser" },
+  explain: { type: "boolean", help: "say how context length, slots, memory and processors were chosen" },
   check: { type: "boolean", help: "end after the first answers, for CI" },
 } as const;
 
@@ -104,7 +105,9 @@ export const up = command({
 
       const models: LocalModel[] = [];
       for (const reference of references.length === 0 ? [DEMO_MODEL] : new Set(references)) {
-        models.push(await parts.findModel(reference, modelRequest(options, directory.models), out, signal));
+        const model = await parts.findModel(reference, modelRequest(options, directory.models), out, signal);
+        if (options.explain) for (const reason of reasonsFor(model, options)) note(`${model.id}: ${reason}`);
+        models.push(model);
       }
 
       const index = await openArtefactIndex(directory.path, note);
@@ -160,6 +163,14 @@ function modelRequest(options: UpOptions, directory: string): ModelRequest {
     slots: options.slots,
     memoryMiB: options.memory,
   };
+}
+
+function reasonsFor({ reasons }: LocalModel, { vcpus }: UpOptions): readonly string[] {
+  if (vcpus === undefined) return reasons;
+  return [
+    ...reasons.filter((reason) => !/^(?:vCPUs|threads) /.test(reason)),
+    `vCPUs and threads ${vcpus}: as asked for`,
+  ];
 }
 
 function programResources(options: UpOptions, { resources }: LocalModel): ProgramSpec["resources"] {

@@ -8,7 +8,7 @@ import { fetchHeader, type HubModel } from "../catalogue/fetch-header.ts";
 import { fetchModel, isFetched } from "../catalogue/fetch-model.ts";
 import { inspectModelFile } from "../catalogue/inspect-model-file.ts";
 import { parseModelReference } from "../catalogue/model-reference.ts";
-import { proposeResources } from "../catalogue/resources.ts";
+import { explainResources, proposeResources } from "../catalogue/resources.ts";
 import type { Output } from "../commands/output.ts";
 import type { CatalogueLine, LocalModel, ModelRequest } from "../commands/parts.ts";
 
@@ -80,7 +80,8 @@ function toLocalModel(
 ): LocalModel {
   const { entry } = file;
   const id = entry?.id ?? toModelId(file.source?.file ?? file.path);
-  const { memoryMiB, vcpus, contextLength, slots } = proposeResources(header, request);
+  const proposed = proposeResources(header, request);
+  const { memoryMiB, vcpus, contextLength, slots } = proposed;
   return {
     id,
     aliases: entry?.servedAliases ?? [],
@@ -93,6 +94,7 @@ function toLocalModel(
     contextLength,
     slots,
     resources: { vcpus, memoryMiB },
+    reasons: explainResources(header, request, proposed),
   };
 }
 

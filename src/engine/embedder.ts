@@ -24,6 +24,8 @@ export interface EmbedderOptions {
   readonly isCausal: boolean;
   /** Calls that may wait for the one that runs. */
   readonly queueLength: number;
+  /** Why there is no memory for its context, where there is none. */
+  readonly noRoom?: string | undefined;
 }
 
 /**
@@ -110,7 +112,8 @@ export class Embedder {
   }
 
   #open(): Promise<NativeContext> {
-    const { contextLength, threads } = this.#options;
+    const { contextLength, threads, noRoom } = this.#options;
+    if (noRoom !== undefined) return Promise.reject(new CodedError("unsupported_value", noRoom));
     this.#context ??= this.#native
       .openContext(this.#model, {
         cells: contextLength,

@@ -11,6 +11,7 @@ import { BATCH_TOKENS, Scheduler } from "./batch.ts";
 import { Embedder, poolingOverride } from "./embedder.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
 import { Grammars } from "./grammars.ts";
+import { availableMemory, noRoomForContext, requireMemory, wholeModel } from "./memory-check.ts";
 import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { tokenBytes } from "./token-bytes.ts";
@@ -29,6 +30,8 @@ export interface EngineOptions {
   readonly queueLength: number;
   /** The number of vCPUs, never more: llama.cpp's threads spin at barriers. */
   readonly threads: number;
+  /** What the process may use; undefined takes what the machine or its control group has. */
+  readonly memoryMiB?: number | undefined;
   readonly log?: (event: string, data: Record<string, unknown>) => void;
 }
 
@@ -184,8 +187,11 @@ class LlamaEngine implements Engine {
     const startedAt = performance.now();
     const { modelPath, slots, log } = this.#options;
     const header = readGgufHeader(modelPath);
-    const native = await openNative();
     const contextLength = chooseContextLength(this.#options.contextLength, header);
+    const available = availableMemory(this.#options.memoryMiB);
+    const shape = wholeModel(header, modelPath);
+    requireMemory(shape, { contextLength, slots }, available);
+    const native = await openNative();
     const threads = header.fileBytes <= SMALL_BYTES ? 1 : this.#options.threads;
     const overrides = poolingOverride(header.architecture, header.poolingType);
     const model = await native.openModel(modelPath, overrides);
@@ -222,6 +228,7 @@ class LlamaEngine implements Engine {
         pooling: header.poolingType,
         isCausal: header.isCausal,
         queueLength: this.#options.queueLength,
+        noRoom: noRoomForContext(shape, { contextLength, slots }, available),
       }),
       card: {
         ...(await describe(this.#options, header, model, vocabulary, contextLength)),

@@ -20,7 +20,13 @@ export async function waitUntilReady(engine: Engine, limitMs: number, signal: Ab
   }
 }
 
-/** Whatever went wrong, requests get the same plain answer; the log has the reason. */
+/**
+ * Whatever went wrong, requests get the same plain answer; the log has the reason. But where the settings do not fit
+ * the machine, the log may be out of the publisher's sight, and the reason is numbers only.
+ */
 function toLoadFailure(cause: unknown): never {
+  if (cause instanceof CodedError && cause.code === "config_invalid") {
+    throw new CodedError("model_load_failed", `the model could not be loaded: ${cause.message}`, { cause });
+  }
   throw new CodedError("model_load_failed", "the model could not be loaded", { cause });
 }

@@ -102,6 +102,7 @@ function fakeModel(id: string, memoryMiB = 768): LocalModel {
     contextLength: 2048,
     slots: 4,
     resources: { vcpus: 1, memoryMiB },
+    reasons: ["slots 1: one request at a time"],
   };
 }
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { loadCatalogue } from "../../../deploy/catalogue/catalogue.ts";
-import { kvBytesPerToken, proposeResources } from "../../../deploy/catalogue/resources.ts";
+import { explainResources, proposeResources } from "../../../deploy/catalogue/resources.ts";
+import { kvBytesPerToken } from "../../../src/gguf/memory-budget.ts";
 
 const shape = (
   requiredFileBytes: number,
@@ -11,12 +12,15 @@ const shape = (
   blockCount: number,
   kvHeads: number,
   headLength: number,
+  embeddingLength: number,
+  vocabularySize: number,
 ) => ({
   requiredFileBytes,
   parameterCount,
   contextLength,
   blockCount,
-  embeddingLength: 1024,
+  embeddingLength,
+  vocabularySize,
   kvHeadsOfAllLayers: blockCount * kvHeads,
   keyLength: headLength,
   valueLength: headLength,
@@ -24,13 +28,13 @@ const shape = (
 
 /** From the models' own configuration files. */
 const models = {
-  "aleph-tiny-chat": shape(2_187_008, 1_992_768, 2048, 5, 2, 32),
-  "qwen2.5-0.5b-instruct": shape(397_808_192, 494_032_768, 32_768, 24, 2, 64),
-  "qwen3-0.6b": shape(639_446_688, 596_049_920, 40_960, 28, 8, 128),
-  "smollm2-1.7b-instruct": shape(1_055_609_536, 1_711_376_384, 8192, 24, 32, 64),
-  "qwen2.5-1.5b-instruct": shape(1_117_320_736, 1_543_714_304, 32_768, 28, 2, 128),
-  "smollm3-3b": shape(1_915_305_312, 3_075_098_624, 65_536, 36, 4, 128),
-  "openhermes-2.5": shape(4_368_450_304, 7_241_748_480, 32_768, 32, 8, 128),
+  "aleph-tiny-chat": shape(2_187_008, 1_992_768, 2048, 5, 2, 32, 192, 2048),
+  "qwen2.5-0.5b-instruct": shape(397_808_192, 494_032_768, 32_768, 24, 2, 64, 896, 151_936),
+  "qwen3-0.6b": shape(639_446_688, 596_049_920, 40_960, 28, 8, 128, 1024, 151_936),
+  "smollm2-1.7b-instruct": shape(1_055_609_536, 1_711_376_384, 8192, 24, 32, 64, 2048, 49_152),
+  "qwen2.5-1.5b-instruct": shape(1_117_320_736, 1_543_714_304, 32_768, 28, 2, 128, 1536, 151_936),
+  "smollm3-3b": shape(1_915_305_312, 3_075_098_624, 65_536, 36, 4, 128, 2048, 128_256),
+  "openhermes-2.5": shape(4_368_450_304, 7_241_748_480, 32_768, 32, 8, 128, 4096, 32_002),
 };
 const qwen3 = models["qwen3-0.6b"];
 
@@ -46,12 +50,14 @@ test("the cache of one token is counted over all layers, keys and values, two by
 });
 
 for (const [title, wishes, expected] of [
-  ["no wish", {}, { memoryMiB: 1792, vcpus: 2, contextLength: 4096, slots: 1 }],
+  ["no wish", {}, { memoryMiB: 1536, vcpus: 2, contextLength: 4096, slots: 1 }],
   ["4 slots", { slots: 4 }, { memoryMiB: 3072, vcpus: 2, contextLength: 4096, slots: 4 }],
   ["a long context", { contextLength: 40_960 }, { memoryMiB: 5632, vcpus: 4, contextLength: 40_960, slots: 1 }],
 ] as const) {
   test(`qwen3-0.6b with ${title}`, () => {
-    assert.deepEqual(proposeResources(qwen3, wishes), expected);
+    const { budget, ...proposed } = proposeResources(qwen3, wishes);
+    assert.deepEqual(proposed, expected);
+    assert.ok(budget.total <= expected.memoryMiB * 1024 * 1024);
   });
 }
 
@@ -66,12 +72,31 @@ test("memory that pays for more vCPUs brings them", () => {
 });
 
 test("a wish for memory is followed down to what the model needs, and refused with the numbers below it", () => {
-  // 610 MiB of file, 448 MiB of keys and values, 512 MiB for the rest.
-  assert.equal(proposeResources(qwen3, { memoryMiB: 1570 }).memoryMiB, 1570);
-  assert.throws(() => proposeResources(qwen3, { memoryMiB: 1569 }), {
+  assert.equal(proposeResources(qwen3, { memoryMiB: 1498 }).memoryMiB, 1498);
+  assert.throws(() => proposeResources(qwen3, { memoryMiB: 1497 }), {
     code: "usage",
-    message: /^1569 MiB of memory are too few: the model takes 1570 MiB with 1 × 4096 tokens/,
+    message:
+      "1497 MiB of memory are too few: the model with 1 × 4096 tokens takes 1,498 MiB: weights 610, " +
+      "keys and values 448, computing 56, server 112, guest 64, system 208; " +
+      "give more, or ask for a context length of at most 3840",
   });
+  const shorter = proposeResources(qwen3, { memoryMiB: 1497, contextLength: 3840 });
+  assert.equal(shorter.memoryMiB, 1497);
+  assert.throws(() => proposeResources(qwen3, { memoryMiB: 1100, slots: 8 }), /--slots 1 and a context length of/);
+  assert.throws(() => proposeResources(qwen3, { memoryMiB: 700 }), /take a smaller model or quantization/);
+});
+
+test("each number is explained: what was asked for, and what follows from the model", () => {
+  const proposed = proposeResources(qwen3, { slots: 2 });
+  assert.deepEqual(explainResources(qwen3, { slots: 2 }, proposed), [
+    "context length 4096: the model was trained for 40960, and 4096 are enough for a conversation",
+    "slots 2: as asked for; each keeps 448 MiB of keys and values (114,688 bytes a token)",
+    "memory 2048 MiB: rounded up to 256; needed are 1,946 MiB: weights 610, keys and values 896, computing 56, " +
+      "server 112, guest 64, system 208",
+    "vCPUs 2: one for each 500 million of its 596 million weights, at most 4, and what 2048 MiB pay for anyway " +
+      "(one for each 2048 MiB)",
+    "threads 2: as many as vCPUs; more would wait for each other at every layer",
+  ]);
 });
 
 test("wishes beyond the model are refused", () => {
