@@ -192,7 +192,7 @@ class LlamaEngine implements Engine {
     const shape = wholeModel(header, modelPath);
     requireMemory(shape, { contextLength, slots }, available);
     const native = await openNative();
-    const threads = header.fileBytes <= SMALL_BYTES ? 1 : this.#options.threads;
+    const threads = shape.requiredFileBytes <= SMALL_BYTES ? 1 : this.#options.threads;
     const overrides = poolingOverride(header.architecture, header.poolingType);
     const model = await native.openModel(modelPath, overrides);
     const context = await native.openContext(model, {
@@ -209,7 +209,7 @@ class LlamaEngine implements Engine {
       contextLength,
       isEndToken: (token) => model.isEogToken(token),
       // Where evaluating again costs next to nothing.
-      isExact: header.fileBytes <= SMALL_BYTES,
+      isExact: shape.requiredFileBytes <= SMALL_BYTES,
     });
     const prompts = new PromptBuilder(native, model, vocabulary, template, contextLength);
     this.#loaded = {
