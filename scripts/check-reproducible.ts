@@ -88,5 +88,6 @@ function buildIn(copy: string, node: string): Hashes {
   for (const config of ["tsconfig.build.json", "tsconfig.emit.json"]) {
     run(join("node_modules", "typescript", "bin", "tsc"), "-p", config);
   }
+  run(join("scripts", "build-page.mjs"));
   return JSON.parse(run(join("dist", "scripts", "check-reproducible.js"), BUILD_HERE)) as Hashes;
 }

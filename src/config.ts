@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 
 import { CodedError } from "./domain/errors.ts";
 import { parseSha256, type Sha256 } from "./domain/hash.ts";
+import type { ProgramFacts } from "./domain/model.ts";
 
 export interface Config {
   readonly listen: { readonly socket: string } | { readonly host: string; readonly port: number };
@@ -28,6 +29,7 @@ export interface Config {
   /** How long running requests may go on after SIGTERM. */
   readonly drainMs: number;
   readonly corsOrigin: string;
+  readonly facts: ProgramFacts;
   /** Whether to end when standard input does, which the process that started this one holds open. */
   readonly exitWithParent: boolean;
 }
@@ -61,8 +63,27 @@ export function readConfig(env: Environment): Config {
     loadWaitMs: integer(env, "PINFERENCE_LOAD_WAIT_MS", { least: 0, most: 3_600_000 }) ?? 25_000,
     drainMs: integer(env, "PINFERENCE_DRAIN_MS", { least: 0, most: 3_600_000 }) ?? 10_000,
     corsOrigin: origin(env, "PINFERENCE_CORS_ORIGIN") ?? "*",
+    facts: facts(env),
     exitWithParent: flag(env, "PINFERENCE_EXIT_WITH_PARENT"),
   };
+}
+
+function facts(env: Environment): ProgramFacts {
+  const licence = text(env, "PINFERENCE_MODEL_LICENCE");
+  const [codeSha256] = hashes(env, "PINFERENCE_CODE_SHA256");
+  return {
+    ...(licence === undefined ? {} : { licence }),
+    ...(codeSha256 === undefined ? {} : { codeSha256 }),
+    modelSha256: hashes(env, "PINFERENCE_MODEL_SHA256"),
+  };
+}
+
+function hashes(env: Environment, name: string): Sha256[] {
+  try {
+    return list(env, name).map((hash) => parseSha256(hash));
+  } catch {
+    throw invalid(name, "must hold sha256 hashes of 64 lowercase hexadecimal digits, separated by commas");
+  }
 }
 
 function text(env: Environment, name: string): string | undefined {

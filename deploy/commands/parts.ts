@@ -18,6 +18,8 @@ export interface LocalModel {
   readonly sha256: Sha256;
   /** JSON data that the volume carries beside the file. */
   readonly card: object;
+  /** As the catalogue or the file's header says; one short line. */
+  readonly licence?: string;
   /** As asked for, or as the model proposes. */
   readonly contextLength: number;
   readonly slots: number;

@@ -1,7 +1,7 @@
 /**
  * The plan of the code volume: the compiled server, a package.json, and of its dependencies what the server loads.
  *
- *   /src/**            the compiled server (dist/src)
+ *   /src/**            the compiled server and its page (dist/src)
  *   /package.json      name, version, type
  *   /node_modules/**   the production dependencies, one native backend, no sources, types, tests or command lines
  */
@@ -67,7 +67,7 @@ export function planCodeVolume({ packageRoot }: { packageRoot: string }): CodeVo
   const manifest = `${JSON.stringify({ name, type: "module", version }, null, 2)}\n`;
   const plan = planImage([
     { path: "package.json", mode: FILE_MODE, content: { kind: "bytes", content: Buffer.from(manifest) } },
-    ...listFiles(compiled, "src", (path) => path.endsWith(".js")),
+    ...listFiles(compiled, "src", (path) => path.endsWith(".js") || path.startsWith("src/page/")),
     ...packages.flatMap(({ folder, path }) => listFiles(folder, path, isNeeded)),
   ]);
   return {

@@ -16,10 +16,11 @@ export function sendIndex(
     send(response, 200, "text/html; charset=utf-8", indexPage(programs), [["Content-Security-Policy", policy]]);
     return;
   }
-  const list = programs.map(({ itemHash, name, url, hostUrl, state }) => ({
+  const list = programs.map(({ itemHash, name, url, hostUrl, state, isForeign }) => ({
     item_hash: itemHash,
     name,
     status: state,
+    ...(isForeign ? { foreign: true } : {}),
     url,
     ...(hostUrl === undefined ? {} : { host_url: hostUrl }),
   }));

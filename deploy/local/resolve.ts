@@ -28,6 +28,11 @@ interface ProgramContent {
   readonly variables?: Readonly<Record<string, string>>;
 }
 
+/** Whether this node runs programs of that address. */
+export function isOwner(owners: Owners, sender: string): boolean {
+  return owners.some((owner) => owner.toLowerCase() === sender.toLowerCase());
+}
+
 /**
  * PROGRAM message → refs → STORE messages → files. Every ref is taken as fixed: amended files are not looked for.
  * Errors: a `Refusal`, worded as a CRN words it.
@@ -40,8 +45,7 @@ export async function resolveProgram(
 ): Promise<ResolvedProgram> {
   const message = await store.message(itemHash);
   if (message?.type !== "PROGRAM") throw noSuchProgram(itemHash);
-  const sender = message.sender.toLowerCase();
-  if (!owners.some((owner) => owner.toLowerCase() === sender)) throw notOwned(itemHash, message.sender);
+  if (!isOwner(owners, message.sender)) throw notOwned(itemHash, message.sender);
   try {
     checkStrict(message);
   } catch (error) {

@@ -10,7 +10,7 @@ import { sendIndex, sendOwnPage } from "./own-pages.ts";
 import { passThrough } from "./pass-through.ts";
 import { type NodeLog, ProgramPool } from "./program-pool.ts";
 import * as refusals from "./refusals.ts";
-import type { CheckStrict, Owners } from "./resolve.ts";
+import { isOwner, type CheckStrict, type Owners } from "./resolve.ts";
 import { hostLabel, type Route, route } from "./routing.ts";
 import type { NodeStore, ProcessedMessage } from "./store.ts";
 
@@ -58,7 +58,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   });
 
   async function programs(): Promise<readonly ProgramStatus[]> {
-    return (await store.programs()).map((message) => toStatus(message, baseUrl(), pool));
+    return (await store.programs()).map((message) => toStatus(message, baseUrl(), pool, owners));
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -126,7 +126,12 @@ function startGatewayTimeout(response: ServerResponse, timeoutMs: number | undef
   return stop;
 }
 
-function toStatus({ itemHash, content }: ProcessedMessage, baseUrl: string, pool: ProgramPool): ProgramStatus {
+function toStatus(
+  { itemHash, content, sender }: ProcessedMessage,
+  baseUrl: string,
+  pool: ProgramPool,
+  owners: Owners,
+): ProgramStatus {
   const { metadata } = content as { metadata?: { name?: unknown } };
   const label = hostLabel(itemHash);
   const { port } = new URL(baseUrl);
@@ -136,5 +141,6 @@ function toStatus({ itemHash, content }: ProcessedMessage, baseUrl: string, pool
     url: `${baseUrl}/vm/${itemHash}`,
     hostUrl: label === undefined ? undefined : `http://${label}.localhost:${port}`,
     state: pool.state(itemHash),
+    isForeign: !isOwner(owners, sender),
   };
 }

@@ -91,6 +91,7 @@ function toLocalModel(
     bytes,
     sha256,
     card: toCard(id, sha256, bytes, header, file),
+    ...optional("licence", oneLine(file.entry?.licence ?? header.licence)),
     contextLength,
     slots,
     resources: { vcpus, memoryMiB },
@@ -171,6 +172,15 @@ function requireWhole({ splitCount }: GgufHeader, path: string): void {
 function requireExpected(sha256: Sha256, { entry, path }: FoundFile): void {
   if (entry?.sha256 === undefined || entry.sha256 === sha256) return;
   throw new CodedError("model_file_invalid", `${path} is not the model ${entry.id} any more; restore the file`);
+}
+
+/** The header's text is anybody's, and this one becomes a variable of the program. */
+function oneLine(text: string | undefined): string | undefined {
+  const line = text
+    ?.replaceAll(/[\p{C}\s]+/gu, " ")
+    .trim()
+    .slice(0, 100);
+  return line === "" ? undefined : line;
 }
 
 /** Public, and part of the volume: nothing of this machine, nothing that differs between two runs. */

@@ -36,6 +36,7 @@ export function toProgramSpec(parts: ProgramParts): ProgramSpec {
       ...(model.aliases.length === 0 ? {} : { PINFERENCE_MODEL_ALIASES: model.aliases.join(",") }),
       PINFERENCE_CONTEXT_LENGTH: String(model.contextLength),
       PINFERENCE_SLOTS: String(model.slots),
+      ...(model.licence === undefined ? {} : { PINFERENCE_MODEL_LICENCE: model.licence }),
       // The guest checks its volumes against these before it serves.
       PINFERENCE_CODE_SHA256: code.sha256,
       PINFERENCE_MODEL_SHA256: volumes.map(({ sha256 }) => sha256).join(","),

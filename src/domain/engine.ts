@@ -59,6 +59,8 @@ export interface Engine {
   readonly ready: Promise<void>;
   /** True once `ready` has resolved and until `close`. */
   readonly isReady: boolean;
+  /** How much of the model file has been read, from 0 to 1. */
+  readonly loadProgress: number;
   /**
    * Renders and tokenizes the prompt and takes a place in the queue.
    * Errors, all before any step: `context_length_exceeded` (details `n_prompt_tokens`, `n_ctx`), `rate_limit_exceeded`

@@ -1,3 +1,5 @@
+import type { Sha256 } from "./hash.ts";
+
 /** What is known of the loaded model. All of it is public: it is what `/v1/models` shows. */
 export interface ModelCard {
   /** The name that requests give, such as `qwen3-0.6b`. */
@@ -31,4 +33,14 @@ export interface ModelCard {
   readonly hasInfill: boolean;
   /** Stable for the same model file, engine build and version. */
   readonly fingerprint: string;
+}
+
+/** What the publisher wrote into the program's variables, which are part of its item hash. */
+export interface ProgramFacts {
+  /** SPDX identifier, or the licence's name. */
+  readonly licence?: string;
+  /** Of the code volume's image. */
+  readonly codeSha256?: Sha256;
+  /** Of each model volume's image, in order. */
+  readonly modelSha256?: readonly Sha256[];
 }

@@ -61,6 +61,7 @@ class LlamaEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #closing = new AbortController();
   #loaded: Loaded | undefined;
+  #progress = 0;
   /** Prompts that are being built, for a generation or only to be counted. */
   readonly #preparing = new Set<Promise<unknown>>();
   /** Generations between acceptance and their place in the scheduler's queue. */
@@ -75,6 +76,10 @@ class LlamaEngine implements Engine {
 
   get isReady(): boolean {
     return this.#loaded !== undefined && !this.#closing.signal.aborted;
+  }
+
+  get loadProgress(): number {
+    return this.isReady ? 1 : this.#progress;
   }
 
   get model(): ModelCard {
@@ -194,7 +199,7 @@ class LlamaEngine implements Engine {
     const native = await openNative();
     const threads = shape.requiredFileBytes <= SMALL_BYTES ? 1 : this.#options.threads;
     const overrides = poolingOverride(header.architecture, header.poolingType);
-    const model = await native.openModel(modelPath, overrides);
+    const model = await native.openModel(modelPath, overrides, (part) => (this.#progress = part));
     const context = await native.openContext(model, {
       cells: Math.ceil(contextLength / CELL_STEP) * CELL_STEP * slots,
       sequences: slots,

@@ -153,7 +153,8 @@ interface Bindings {
 }
 
 export interface Native {
-  openModel(path: string, overrides?: MetadataOverrides): Promise<NativeModel>;
+  /** `onProgress` gets the part of the file that has been read, from 0 to 1. */
+  openModel(path: string, overrides?: MetadataOverrides, onProgress?: (part: number) => void): Promise<NativeModel>;
   openContext(model: NativeModel, options: ContextOptions): Promise<NativeContext>;
   createSampler(model: NativeModel, config: NativeSamplerConfig): NativeSampler;
   createRenderer(template: string): NativeRenderer;
@@ -195,11 +196,12 @@ export const VOCABULARY_TYPES = ["none", "spm", "bpe", "wpm", "ugm", "rwkv", "pl
 export async function openNative(): Promise<Native> {
   const bindings = await loadAddon();
   return {
-    async openModel(path, overrides = {}) {
+    async openModel(path, overrides = {}, onProgress) {
       const model = new bindings.AddonModel(path, {
         addonExports: bindings,
         gpuLayers: 0,
         useMmap: true,
+        onLoadProgress: onProgress,
         // The last member says that the number is whole.
         overridesList: Object.entries(overrides).map(([key, value]) => [key, value, 0]),
       });

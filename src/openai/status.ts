@@ -10,13 +10,17 @@ export function toProps(card: ModelCard, slots: number) {
     model_alias: card.id,
     model_path: card.fileName,
     chat_template: card.chatTemplate,
-    chat_template_caps: { supports_tools: /\btools\b/.test(card.chatTemplate) },
+    chat_template_caps: { supports_tools: supportsTools(card) },
     bos_token: card.bosToken,
     eos_token: card.eosToken,
     build_info: card.fingerprint,
     modalities: { vision: false, audio: false },
     is_sleeping: false,
   };
+}
+
+export function supportsTools({ chatTemplate }: ModelCard): boolean {
+  return /\btools\b/.test(chatTemplate);
 }
 
 /** What a request gets that names nothing. */

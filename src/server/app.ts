@@ -2,6 +2,7 @@ import express, { type Express, type RequestHandler } from "express";
 
 import type { Engine } from "../domain/engine.ts";
 import type { Sha256 } from "../domain/hash.ts";
+import type { ProgramFacts } from "../domain/model.ts";
 import type { Log } from "../log.ts";
 import { abortWhenClientLeaves } from "./client.ts";
 import { exchangeOf } from "./exchange.ts";
@@ -13,7 +14,9 @@ import { errors } from "./middleware/errors.ts";
 import { onlyMethods, paths, unknownPath } from "./middleware/paths.ts";
 import { requestId } from "./middleware/request-id.ts";
 import { ServerMetrics } from "./metrics/server-metrics.ts";
+import { readPageFiles } from "./page-files.ts";
 import { waitUntilReady } from "./readiness.ts";
+import { about } from "./routes/about.ts";
 import { ResponseStore } from "./responses/store.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
@@ -23,6 +26,7 @@ import { health } from "./routes/health.ts";
 import { model, models } from "./routes/models.ts";
 import { infill, nativeCompletion } from "./routes/native-completion.ts";
 import { openApi } from "./routes/openapi.ts";
+import { page, pageAsset, streamCheck } from "./routes/page.ts";
 import {
   cancelResponse,
   createResponse,
@@ -32,7 +36,6 @@ import {
   responseInputItems,
   responseInputTokens,
 } from "./routes/responses.ts";
-import { root } from "./routes/root.ts";
 import { changeProps, loraAdapters, metricsPage, props, slots } from "./routes/status.ts";
 import { detokenize, tokenize } from "./routes/tokens.ts";
 
@@ -47,6 +50,8 @@ export interface AppOptions {
   /** How long a request waits for the model to load. */
   readonly loadWaitMs: number;
   readonly corsOrigin: string;
+  /** What the program's variables tell of it, for its page. */
+  readonly facts?: ProgramFacts;
   /** Given by whoever wants to stop the server gently. */
   readonly lifecycle?: Lifecycle;
 }
@@ -62,7 +67,11 @@ export function createApp(options: AppOptions): Express {
   app.use(requestId(log), metrics.measure, cors(corsOrigin), paths);
 
   serve(app, ["/health", "/v1/health"], { GET: [health(engine, lifecycle)] });
-  serve(app, ["/"], { GET: [root(engine)] });
+  const pageFiles = readPageFiles();
+  serve(app, ["/"], { GET: [page(engine, pageFiles)] });
+  serve(app, ["/assets/:name"], { GET: [pageAsset(pageFiles) as RequestHandler] });
+  serve(app, ["/about.json"], { GET: [about(options)] });
+  serve(app, ["/stream-check"], { GET: [streamCheck] });
 
   app.use(lifecycle.admit, auth(apiKeyHashes));
 

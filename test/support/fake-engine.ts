@@ -78,6 +78,7 @@ export class FakeEngine implements Engine {
   readonly aborted: Promise<void>;
   /** Steps taken by the server. */
   taken = 0;
+  loadProgress = 0.42;
   isReady: boolean;
   readonly #options: FakeEngineOptions;
   #noteAbort: () => void = () => undefined;

@@ -13,7 +13,10 @@ export function health(engine: Engine, lifecycle: Lifecycle): RequestHandler {
   return (_req, res) => {
     if (lifecycle.isDraining) throw new CodedError("shutting_down", "The server is shutting down.");
     if (failed) throw new CodedError("model_load_failed", "the model could not be loaded");
-    if (!engine.isReady) throw new CodedError("model_loading", "Loading model");
+    if (!engine.isReady) {
+      const progress = Math.round(engine.loadProgress * 100) / 100;
+      throw new CodedError("model_loading", "Loading model", { details: { progress } });
+    }
     res.json({ status: "ok" });
   };
 }

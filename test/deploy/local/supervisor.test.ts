@@ -270,6 +270,16 @@ test("only the operator's programs are started, whoever may publish", async (t) 
   await supertest(programs.node.url).get(`/vm/${programs.publish()}/pid`).expect(200);
 });
 
+test("the node's own page marks the programs of strangers, and does not lead to them", async (t) => {
+  const { node, publish } = await startPrograms(t);
+  const foreign = publish({ sender: "0x0000000000000000000000000000000000000002", metadata: { name: "theirs" } });
+  const page = await supertest(node.url).get("/").set("accept", "text/html").expect(200);
+  assert.match(page.text, /<h2>theirs<\/h2>\s+<span class="state foreign">a stranger's/);
+  assert.ok(!page.text.includes(`href="/vm/${foreign}/"`));
+  const [program] = (await supertest(node.url).get("/").expect(200)).body.programs;
+  assert.deepEqual([program.item_hash, program.foreign], [foreign, true]);
+});
+
 test("the node's own page lists programs, as HTML for browsers and JSON for tools", async (t) => {
   const { node, publish, url } = await startPrograms(t);
   const program = publish({ metadata: { name: "<b>qwen3</b>" } });
@@ -285,14 +295,14 @@ test("the node's own page lists programs, as HTML for browsers and JSON for tool
   await json(url(program, "/pid"));
   const page = await client.get("/").set("accept", "text/html,application/xml;q=0.9,*/*;q=0.8").expect(200);
   assert.match(page.headers["content-type"] ?? "", /^text\/html/);
-  assert.match(page.text, /&lt;b&gt;qwen3.* <span class="state running">running</);
+  assert.match(page.text, /&lt;b&gt;qwen3.*\s+<span class="state running">running</);
   assert.ok(page.text.includes(`<code>${node.url}/vm/${program}/v1</code>`));
   assert.ok(page.text.includes(`curl ${node.url}/vm/${program}/v1/chat/completions`));
   assert.doesNotMatch(page.text, /<script|src=|<b>|href="http/);
   publish({ metadata: { name: "newer" } });
   const longer = (await client.get("/").set("accept", "text/html")).text;
   assert.ok(longer.indexOf("newer") < longer.indexOf("qwen3"), "the latest comes first");
-  assert.match(longer, /newer <span class="state cold">starts with its first request</);
+  assert.match(longer, /newer<\/a><\/h2>\s+<span class="state cold">starts with its first request</);
   const executions = await client.get("/about/executions/list").expect(200);
   assert.deepEqual(Object.keys(executions.body), [program]);
   assert.match((await client.get("/status/config").expect(200)).body.version, /-local$/);
