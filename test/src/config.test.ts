@@ -23,6 +23,7 @@ test("a model alone is enough", () => {
     loadWaitMs: 25_000,
     drainMs: 10_000,
     corsOrigin: "*",
+    facts: { modelSha256: [] },
     exitWithParent: false,
   });
 });
@@ -47,6 +48,9 @@ test("every variable is read, in its unit", () => {
     PINFERENCE_LOAD_WAIT_MS: "5",
     PINFERENCE_DRAIN_MS: "6",
     PINFERENCE_CORS_ORIGIN: "https://chat.example",
+    PINFERENCE_MODEL_LICENCE: "Apache-2.0",
+    PINFERENCE_CODE_SHA256: hash,
+    PINFERENCE_MODEL_SHA256: `${hash},${hash}`,
     PINFERENCE_EXIT_WITH_PARENT: "1",
   });
   assert.deepEqual(config, {
@@ -65,6 +69,7 @@ test("every variable is read, in its unit", () => {
     loadWaitMs: 5,
     drainMs: 6,
     corsOrigin: "https://chat.example",
+    facts: { licence: "Apache-2.0", codeSha256: hash, modelSha256: [hash, hash] },
     exitWithParent: true,
   });
 });
@@ -88,6 +93,7 @@ test("a wrong value is refused with its variable's name and the allowed range", 
     ["PINFERENCE_BODY_LIMIT_MIB", "0x10"],
     ["PINFERENCE_CORS_ORIGIN", "https://chat.example/path"],
     ["PINFERENCE_CORS_ORIGIN", "a\r\nb"],
+    ["PINFERENCE_MODEL_SHA256", "abc"],
   ] as const) {
     assert.throws(
       () => readConfig({ ...least, [name]: value }),
