@@ -1,5 +1,7 @@
 import type { ChatGeneration, ChatTask } from "../domain/chat.ts";
 import type { Engine } from "../domain/engine.ts";
+import { CodedError } from "../domain/errors.ts";
+import { checkGrammar } from "../grammar/gbnf-check.ts";
 import { answerGrammar, type CallForm } from "./answer-grammar.ts";
 import { toChatSteps } from "./chat-steps.ts";
 import { toPrompt } from "./prompt.ts";
@@ -34,7 +36,7 @@ export async function startChat(engine: Engine, task: ChatTask, signal: AbortSig
     {
       ...generate,
       prompt,
-      grammar: answerGrammar({ thinking, calls, text: generate.grammar }),
+      grammar: checked(answerGrammar({ thinking, calls, text: generate.grammar }), calls),
       ...(visibleTokens.length > 0 && { visibleTokens }),
       ...(thinking !== "none" && { reportIds: true }),
     },
@@ -42,4 +44,19 @@ export async function startChat(engine: Engine, task: ChatTask, signal: AbortSig
   );
   const names = new Set(calls?.tools.map(({ name }) => name));
   return { promptTokens, steps: toChatSteps(steps, { thinking, syntax: canCall ? syntax : undefined, names }) };
+}
+
+/** All tools together may be too much where each is not. Errors: `invalid_json_schema`. */
+function checked(grammar: string | undefined, calls: CallForm | undefined): string | undefined {
+  if (grammar === undefined || calls === undefined) return grammar;
+  try {
+    checkGrammar(grammar);
+  } catch (cause) {
+    throw new CodedError(
+      "invalid_json_schema",
+      "Invalid value for 'tools': expected fewer tools, or smaller parameters; all together are too large.",
+      { param: "tools", cause },
+    );
+  }
+  return grammar;
 }

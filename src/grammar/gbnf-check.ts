@@ -1,8 +1,9 @@
 import { grammarFault, MAX_REPETITIONS, parseGbnf, type Node } from "./gbnf-syntax.ts";
 
-/** llama.cpp writes repetitions out, so this bounds the grammar that it holds. */
-const MAX_ELEMENTS = 50_000;
-const MAX_RULES = 5000;
+/** llama.cpp writes repetitions out, so this bounds what it holds beyond the grammar's own text. */
+const MAX_WRITTEN_OUT = 50_000;
+/** Enough for 128 tools of 30 parameters each. */
+const MAX_RULES = 10_000;
 /** Each turn of a repetition that can be empty is one more state at every character. */
 const MAX_EMPTY_REPETITIONS = 16;
 
@@ -16,11 +17,11 @@ export function checkGrammar(text: string): Rules {
   const rules = parseGbnf(text);
   if (!rules.has("root")) throw grammarFault("it has no rule 'root'");
   if (rules.size > MAX_RULES) throw grammarFault(`expected at most ${MAX_RULES} rules, got ${rules.size}`);
-  let elements = 0;
+  let writtenOut = 0;
   for (const node of rules.values()) {
     refuseUndefined(node, rules);
-    elements += sizeOf(node);
-    if (elements > MAX_ELEMENTS) throw grammarFault("it is too large once its repetitions are written out");
+    writtenOut += sizeOf(node) - plainSizeOf(node);
+    if (writtenOut > MAX_WRITTEN_OUT) throw grammarFault("it is too large once its repetitions are written out");
   }
   const nullable = leastFixpoint(rules, canBeEmpty);
   for (const node of rules.values()) refuseEmptyRepetitions(node, nullable);
@@ -53,6 +54,12 @@ function sizeOf(node: Node): number {
   return written;
 }
 
+/** With each repetition counted once. */
+function plainSizeOf(node: Node): number {
+  if (node.kind === "characters") return Math.max(node.count, 1);
+  return childrenOf(node).reduce((sum, child) => sum + plainSizeOf(child), 1);
+}
+
 function nestedTimes(node: Node): number {
   const inner = Math.max(1, ...childrenOf(node).map(nestedTimes));
   if (node.kind !== "repeat") return inner;
@@ -83,12 +90,26 @@ function canEnd(node: Node, known: ReadonlySet<string>): boolean {
 
 /** The rules of which something holds because it holds of the rules they use. */
 function leastFixpoint(rules: Rules, holds: (node: Node, known: ReadonlySet<string>) => boolean): ReadonlySet<string> {
+  const users = new Map<string, Set<string>>();
+  for (const [name, node] of rules) noteUses(node, name, users);
   const known = new Set<string>();
-  for (let before = -1; before !== known.size;) {
-    before = known.size;
-    for (const [name, node] of rules) if (!known.has(name) && holds(node, known)) known.add(name);
+  // Only rules that use one found in the round before can be found now: a chain of rules takes as many rounds.
+  let open = new Set(rules.keys());
+  while (open.size > 0) {
+    const found = [...open].filter((name) => !known.has(name) && holds(rules.get(name)!, known));
+    for (const name of found) known.add(name);
+    open = new Set(found.flatMap((name) => [...(users.get(name) ?? [])]));
   }
   return known;
+}
+
+function noteUses(node: Node, user: string, users: Map<string, Set<string>>): void {
+  if (node.kind === "rule") {
+    const known = users.get(node.name);
+    if (known === undefined) users.set(node.name, new Set([user]));
+    else known.add(user);
+  }
+  for (const child of childrenOf(node)) noteUses(child, user, users);
 }
 
 function refuseEmptyRepetitions(node: Node, nullable: ReadonlySet<string>): void {

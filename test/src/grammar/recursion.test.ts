@@ -59,6 +59,13 @@ const answeredGrammars = [
   'root ::= "a"{0,2000} "a"{0,2000} "b"',
   `root ::= r0\n${levels(10, (next) => `"a" ${next} "b" | "a" ${next} "c"`)}\nr10 ::= "d"`,
 ];
+/** Each rule uses the next: whatever is asked of all must not be asked of all again for each. */
+answeredGrammars.push(
+  ["root ::= r0", ...Array.from({ length: 8000 }, (_, at) => `r${at} ::= ${at < 7999 ? `r${at + 1}` : '"a"'}`)].join(
+    "\n",
+  ),
+);
+
 const answeredSchemas: object[] = [
   of(object({ v: { enum: [1, 2] }, next: { anyOf: [node, { type: "null" }] } })),
   of(object({ v: { type: "boolean" }, kids: { type: "array", items: node } })),
