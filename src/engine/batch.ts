@@ -5,7 +5,7 @@
  *
  * How tokens are put into batches must not change what is computed for them. llama.cpp evaluates a token by other
  * arithmetic if its sequence has at least TILE tokens in the batch, so prompts are cut with that in mind; tokens of
- * different sequences do not touch each other (docs/decisions/0013-same-text.md).
+ * different sequences do not touch each other (docs/decisions/0014-same-text.md).
  */
 import { CodedError } from "../domain/errors.ts";
 import type { FinishReason } from "../domain/generation.ts";

@@ -1,6 +1,6 @@
 /** Mirostat (Basu et al., 2021): holds the mean surprise of the answer's tokens at a target, in bits. */
 import type { Candidates } from "./candidates.ts";
-import { ListTooShort } from "./candidates.ts";
+import { ListTooShort, sum } from "./candidates.ts";
 
 export interface MirostatOptions {
   readonly version: 1 | 2;
@@ -13,6 +13,8 @@ export interface MirostatOptions {
 
 /** Probabilities from which version 1 estimates the exponent of the distribution. */
 const ESTIMATED_FROM = 100;
+/** What of the mass may be unknown where nothing of it is cut. */
+const LEAST_KNOWN = 1 - 1e-3;
 
 export class Mirostat {
   readonly #options: MirostatOptions;
@@ -60,7 +62,7 @@ export class Mirostat {
     // A flat list has no exponent: everything stays.
     const count = Number.isNaN(k) ? Infinity : Math.max(Math.trunc(k), 1);
     if (count < list.length) list.cut(count);
-    else list.requireWhole();
+    else requireNearlyWhole(list);
   }
 
   /** Version 2: all whose surprise is at most mu, over the whole vocabulary. */
@@ -69,6 +71,15 @@ export class Mirostat {
     let count = 0;
     while (count < list.length && -Math.log2(probabilities[count]!) <= this.#mu) count++;
     if (count < list.length) list.cut(Math.max(count, 1));
-    else list.requireWhole();
+    else requireNearlyWhole(list);
   }
+}
+
+/**
+ * Where a model surprises less than the target, the bound grows until nothing is cut. Whether the tokens beyond the list
+ * are cut is then of no weight: they count as candidates, and a draw that falls among them reads a longer list.
+ */
+function requireNearlyWhole(list: Candidates): void {
+  if (list.isWhole) return;
+  if (list.ordered < list.length || sum(list.probabilities()) < LEAST_KNOWN) throw new ListTooShort();
 }

@@ -51,8 +51,7 @@ export function planList(options: SamplingOptions): ListPlan {
     if (options.dynatempRange > 0) return { length: Infinity, massAt: undefined };
     if (options.temperature !== 1) temperature *= options.temperature;
   }
-  // Version 1 looks at ranks only.
-  return { length: USUAL_LENGTH, massAt: options.mirostat?.version === 1 ? undefined : temperature };
+  return { length: USUAL_LENGTH, massAt: temperature };
 }
 
 function isRaising({ repeatPenalty, presencePenalty, frequencyPenalty }: SamplingOptions): boolean {
