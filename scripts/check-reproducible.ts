@@ -13,9 +13,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { planCodeVolume } from "../deploy/image/code-volume.ts";
-import { planHostRuntime } from "../deploy/image/host-runtime.ts";
 import { planModelVolume } from "../deploy/image/model-volume.ts";
 import { buildSquashfs } from "../deploy/image/squashfs.ts";
+import { runtimeRecipe } from "../deploy/parts/runtime.ts";
 
 const BUILD_HERE = "--build-here";
 const SOURCES = ["src", "deploy", "scripts", "test", "package.json", "package-lock.json"];
@@ -23,6 +23,8 @@ const CONFIGS = /^tsconfig.*\.json$/;
 const DEMO_MODEL = join("deploy", "catalogue", "demo", "aleph-tiny-chat.Q8_0.gguf");
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+// Copies use those that were downloaded here.
+const packages = process.env["PINFERENCE_PACKAGES_DIR"] ?? join(root, ".cache", "packages");
 const [first, ...others] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "pinference-reproducible-"));
 try {
@@ -37,7 +39,7 @@ type Hashes = Readonly<Record<string, string>>;
 async function buildVolumes(): Promise<Hashes> {
   const model = { ggufPath: join(root, DEMO_MODEL), fileName: "model.gguf", card: { b: 1, a: { d: "ä", c: [2] } } };
   const gzip = { compression: "gzip" } as const;
-  const runtime = await buildSquashfs(planHostRuntime(), join(folder, "runtime"), gzip);
+  const runtime = await (await runtimeRecipe(root, packages, true)).build(join(folder, "runtime"), {});
   const code = await buildSquashfs(planCodeVolume({ packageRoot: root }).plan, join(folder, "code"), gzip);
   const weights = await buildSquashfs(await planModelVolume(model), join(folder, "model"), { compression: "none" });
   return { runtime: runtime.sha256, code: code.sha256, model: weights.sha256 };
@@ -83,7 +85,13 @@ function copyBackwards(from: string, to: string): void {
 }
 
 function buildIn(copy: string, node: string): Hashes {
-  const env = { PATH: process.env["PATH"], TZ: "Asia/Kathmandu", LANG: "tr_TR.UTF-8", LC_ALL: "tr_TR.UTF-8" };
+  const env = {
+    PATH: process.env["PATH"],
+    PINFERENCE_PACKAGES_DIR: packages,
+    TZ: "Asia/Kathmandu",
+    LANG: "tr_TR.UTF-8",
+    LC_ALL: "tr_TR.UTF-8",
+  };
   const run = (...args: string[]) => execFileSync(node, args, { cwd: copy, env, encoding: "utf8" });
   for (const config of ["tsconfig.build.json", "tsconfig.emit.json"]) {
     run(join("node_modules", "typescript", "bin", "tsc"), "-p", config);

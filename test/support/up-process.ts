@@ -10,6 +10,8 @@ export const COMMAND = fileURLToPath(new URL("../../../bin/pinference.js", impor
 const LONGEST_MS = 120_000;
 
 interface UpSurroundings {
+  /** After this it is killed. */
+  readonly longestMs?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
 }
@@ -23,7 +25,11 @@ export class UpProcess {
   readonly #ended: Promise<number | null>;
   #isClosed = false;
 
-  constructor(dataDir: string, args: readonly string[] = [], { env = {}, cwd }: UpSurroundings = {}) {
+  constructor(
+    dataDir: string,
+    args: readonly string[] = [],
+    { env = {}, cwd, longestMs = LONGEST_MS }: UpSurroundings = {},
+  ) {
     const { ALEPH_PRIVATE_KEY: _secret, ...inherited } = process.env;
     this.child = spawn(process.execPath, [COMMAND, "up", "--json", "--port", "0", "--data-dir", dataDir, ...args], {
       env: { ...inherited, ...env },
@@ -36,7 +42,7 @@ export class UpProcess {
       for (const wake of this.#waiting) wake();
     });
     this.child.stderr!.on("data", (chunk: Buffer) => (this.stderr += chunk.toString()));
-    const timer = setTimeout(() => this.child.kill("SIGKILL"), LONGEST_MS);
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), longestMs);
     this.#ended = once(this.child, "close").then(([code]) => {
       clearTimeout(timer);
       this.#isClosed = true;
