@@ -14,7 +14,14 @@ const [, , modelPath, rounds = "3", tokens = "60"] = process.argv;
 const usual: SamplingOptions = { ...greedy, temperature: 0.8, ignoreEos: true, seed: 7n };
 const open = { ...usual, topK: 0, topP: 1, minP: 0 };
 
-const cases: readonly (readonly [name: string, sampling: SamplingOptions, topLogprobs?: number])[] = [
+const GRAMMAR = "root ::= [a-z ]{400}";
+
+const cases: readonly (readonly [
+  name: string,
+  sampling: SamplingOptions,
+  topLogprobs?: number | undefined,
+  grammar?: string,
+])[] = [
   ["native", usual],
   ["mirostat 1, tau 5", { ...usual, mirostat: { version: 1, tau: 5, eta: 0.1 } }],
   ["mirostat 2, tau 5", { ...usual, mirostat: { version: 2, tau: 5, eta: 0.1 } }],
@@ -25,6 +32,8 @@ const cases: readonly (readonly [name: string, sampling: SamplingOptions, topLog
   ["temperature before top_k", { ...usual, samplers: ["temperature", "top_k", "top_p"] }],
   ["logprobs", usual, 0],
   ["logprobs, 20", usual, 20],
+  ["a grammar", usual, undefined, GRAMMAR],
+  ["a grammar and mirostat 2, tau 5", { ...usual, mirostat: { version: 2, tau: 5, eta: 0.1 } }, undefined, GRAMMAR],
 ];
 
 const engine = startEngine({
@@ -37,9 +46,9 @@ const engine = startEngine({
   threads: availableParallelism(),
 });
 await engine.ready;
-await measure(usual, undefined);
+await measure(usual);
 const times: (readonly [name: string, ms: number])[] = [];
-for (const [name, sampling, topLogprobs] of cases) times.push([name, await measure(sampling, topLogprobs)]);
+for (const [name, ...asked] of cases) times.push([name, await measure(...asked)]);
 const native = times[0]![1];
 printTable(
   `One answer of ${tokens} tokens; ${engine.model.vocabularySize} tokens in the vocabulary`,
@@ -51,13 +60,13 @@ printTable(
 );
 await engine.close();
 
-async function measure(sampling: SamplingOptions, topLogprobs: number | undefined): Promise<number> {
+async function measure(sampling: SamplingOptions, topLogprobs?: number, grammar?: string): Promise<number> {
   const request: GenerateRequest = {
     prompt: { kind: "chat", messages: [{ role: "user", content: "Tell me a story about a fox named Ada." }] },
     choices: 1,
     maxTokens: Number(tokens),
     stop: [],
-    grammar: undefined,
+    grammar,
     sampling,
     topLogprobs,
   };

@@ -47,15 +47,20 @@ export class ListReader {
 
   async read(context: NativeContext, row: number, { length, bias, grammar }: ListConditions): Promise<Candidates> {
     const { massAt, vocabularySize } = this.#options;
-    const isWhole = length > LONGEST_LIST || length >= vocabularySize;
-    this.#configure(isWhole ? 0 : length, bias, grammar);
-    const listing = context.sampleToken(row, this.#top, false, false, true);
-    const weighing =
+    // Testing all tokens costs far more than a long list, and a grammar seldom allows more than that.
+    const wanted = grammar === undefined ? length : Math.max(length, LONGEST_LIST);
+    const isWhole = wanted > LONGEST_LIST || wanted >= vocabularySize;
+    this.#configure(isWhole ? 0 : wanted, bias, grammar);
+    const weigh = () =>
       isWhole || this.#mass === undefined ? undefined : context.sampleToken(row, this.#mass, false, false, false, true);
-    const [[, , , pairs = []], weighed] = await Promise.all([listing, weighing]);
+    const [[, , , pairs = []], early] = await Promise.all([
+      context.sampleToken(row, this.#top, false, false, true),
+      grammar === undefined ? weigh() : undefined,
+    ]);
     const { tokens, logits } = split(pairs);
     // Below the first token that is forbidden all are.
     const hasAll = isWhole || 2 * tokens.length < pairs.length;
+    const weighed = grammar === undefined || hasAll ? early : await weigh();
     return new Candidates(tokens, logits, hasAll, hasAll ? undefined : toRest(logits, massAt, weighed?.[4]));
   }
 
