@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { after, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { runInNewContext } from "node:vm";
 
 import { ask, closeBrowser, needsChromium, openPage } from "../support/browser.ts";
 import { FakeEngine } from "../support/fake-engine.ts";
@@ -23,6 +26,8 @@ const OUTPUTS = [
   "<think><img src=x onerror=window.hit=1></think><form action=https://evil.example><button>",
 ];
 const NAME = `"><img src=x onerror="window.hit=1">'; $(rm) \`x\` \\ </script> \u{1F600}`;
+
+const works = (program: string, ...args: string[]) => spawnSync(program, args).status === 0;
 
 describe("text of the model never becomes markup", { skip: needsChromium }, () => {
   after(closeBrowser);
@@ -71,6 +76,32 @@ describe("text of the model never becomes markup", { skip: needsChromium }, () =
     assert.equal(await page.title(), `${NAME} · Pinference`);
     assert.equal(await page.evaluate("window.hit"), undefined);
     assert.deepEqual(complaints, []);
+  });
+
+  test("the snippets of a hostile model name run as they stand, and name it exactly", async (t) => {
+    const engine = new FakeEngine({ script: answering(text("Hello.")) });
+    Object.defineProperty(engine, "model", { value: { ...engine.model, id: NAME } });
+    const { url } = await serve(t, [], {}, engine);
+    const { page } = await openPage(t, `${url}#use`);
+    await page.getByRole("heading", { level: 1, name: NAME }).waitFor();
+    const codeOf = async (language: string) => {
+      await page.getByRole("tab", { name: language }).click();
+      return (await page.getByRole("tabpanel").locator("pre").textContent()) ?? "";
+    };
+    const javascript = await codeOf("JavaScript");
+    const literal = /^  model: (".*"),$/m.exec(javascript)?.[1];
+    assert.equal(runInNewContext(literal!), NAME);
+    const python = /^    model=(".*"),$/m.exec(await codeOf("Python"))?.[1];
+    const curl = await codeOf("curl");
+    await t.test("Python", { skip: !works("python3", "--version") && "needs python3" }, () => {
+      const script = `import sys; sys.stdout.buffer.write(${python}.encode())`;
+      assert.equal(execFileSync("python3", ["-c", script], { encoding: "utf8" }), NAME);
+    });
+    await t.test("curl", { skip: !works("curl", "--version") && "needs curl" }, async () => {
+      const { stdout } = await promisify(execFile)("sh", ["-c", curl]);
+      assert.equal(JSON.parse(stdout).choices[0].message.content, "Hello.");
+      assert.equal(JSON.parse(stdout).model, NAME);
+    });
   });
 
   test("a forged history is drawn as text, or not at all", async (t) => {

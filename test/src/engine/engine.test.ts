@@ -371,6 +371,14 @@ describe("engine, demo model", () => {
   });
 });
 
+test("how much of the model is loaded grows to all of it", async () => {
+  const starting = startEngine({ ...options, slots: 1 });
+  assert.equal(starting.loadProgress, 0);
+  await starting.ready;
+  assert.equal(starting.loadProgress, 1);
+  await starting.close();
+});
+
 test("a file that is no model is refused by ready", async () => {
   const engine = startEngine({ ...options, modelPath: new URL(import.meta.url).pathname });
   await assert.rejects(engine.ready, { code: "model_file_invalid" });
