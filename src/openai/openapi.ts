@@ -51,6 +51,7 @@ const GENERATED = ["application/json", "text/event-stream"];
 const modelId = { name: "id", in: "path", required: true, schema: { type: "string" } };
 const failOnNoSlot = { name: "fail_on_no_slot", in: "query", schema: { const: "1" } };
 
+const assetName = { name: "name", in: "path", required: true, schema: { type: "string" } };
 const responseId = { name: "id", in: "path", required: true, schema: { type: "string" } };
 const query = (name: string, schema: object) => ({ name, in: "query", schema });
 
@@ -140,6 +141,10 @@ const ROUTES: Readonly<Record<string, Route>> = {
   "/lora-adapters": { get: { summary: "Adapters, of which there are none" } },
   "/health": { aliases: ["/v1/health"], get: { summary: "Whether requests can be answered" } },
   "/openapi.json": { get: { summary: "This document" } },
+  "/about.json": { get: { summary: "What is served, with the hashes that name it" } },
+  "/assets/{name}": {
+    get: { summary: "A file of the page", parameters: [assetName], answers: ["text/javascript", "text/css"] },
+  },
   "/": { get: { summary: "The model's name and links", answers: ["application/json", "text/html"] } },
 };
 

@@ -26,10 +26,12 @@ test("the document describes every route that is served, and serves every route 
   const { paths } = await openApi();
   const described = Object.entries(paths).flatMap(([path, item]) => [path, ...(item["x-aliases"] ?? [])]);
   const served = (app as unknown as Routed).router.stack.flatMap(({ route }) => route?.path ?? []);
-  const spelled = served.map((path) => path.replace(/[*:]id/, "{id}"));
+  const spelled = served.map((path) => path.replace(/[*:](id|name)/, "{$1}"));
   assert.deepEqual([...new Set(spelled)].sort(), described.sort());
   for (const [path, item] of Object.entries(paths)) {
-    const { headers } = await supertest(app).patch(path.replace("{id}", "tiny")).expect(405);
+    const { headers } = await supertest(app)
+      .patch(path.replace(/\{\w+\}/, "tiny"))
+      .expect(405);
     const methods = headers["allow"]!.split(", ").filter((method) => !["HEAD", "OPTIONS"].includes(method));
     const told = ["get", "post", "delete"].filter((method) => method in item).map((method) => method.toUpperCase());
     assert.deepEqual(told, methods, path);
