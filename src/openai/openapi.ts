@@ -145,6 +145,9 @@ const ROUTES: Readonly<Record<string, Route>> = {
   "/assets/{name}": {
     get: { summary: "A file of the page", parameters: [assetName], answers: ["text/javascript", "text/css"] },
   },
+  "/stream-check": {
+    get: { summary: "Two lines with a pause between them: whether a host passes on streams", answers: ["text/plain"] },
+  },
   "/": { get: { summary: "The model's name and links", answers: ["application/json", "text/html"] } },
 };
 
