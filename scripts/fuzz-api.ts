@@ -23,7 +23,9 @@ const engine = startEngine({
 await engine.ready;
 const app = appOf(engine, {
   log: (event, data) => {
-    if (event === "fault") console.error(event, data);
+    if (event !== "fault") return;
+    console.error(event, data);
+    process.exitCode = 1;
   },
 });
 const server = createServer(app).on("checkContinue", app).listen(0, "127.0.0.1");

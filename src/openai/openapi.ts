@@ -49,6 +49,8 @@ export const BODIES: Readonly<Record<string, Fields>> = {
 
 const GENERATED = ["application/json", "text/event-stream"];
 const modelId = { name: "id", in: "path", required: true, schema: { type: "string" } };
+const slotId = { name: "id", in: "path", required: true, schema: { type: "integer" } };
+const slotAction = { name: "action", in: "query", required: true, schema: { enum: ["save", "restore", "erase"] } };
 const failOnNoSlot = { name: "fail_on_no_slot", in: "query", schema: { const: "1" } };
 
 const assetName = { name: "name", in: "path", required: true, schema: { type: "string" } };
@@ -137,16 +139,19 @@ const ROUTES: Readonly<Record<string, Route>> = {
     post: { summary: "Refused: properties cannot be changed", status: 501 },
   },
   "/slots": { get: { summary: "What each slot does", parameters: [failOnNoSlot] } },
+  "/slots/{id}": {
+    post: { summary: "Refused: slots manage themselves", parameters: [slotId, slotAction], status: 501 },
+  },
   "/metrics": { get: { summary: "Counts and times for Prometheus", answers: ["text/plain"] } },
   "/lora-adapters": { get: { summary: "Adapters, of which there are none" } },
+  "/stream-check": {
+    get: { summary: "Two lines with a pause between them: whether a host passes on streams", answers: ["text/plain"] },
+  },
   "/health": { aliases: ["/v1/health"], get: { summary: "Whether requests can be answered" } },
   "/openapi.json": { get: { summary: "This document" } },
   "/about.json": { get: { summary: "What is served, with the hashes that name it" } },
   "/assets/{name}": {
     get: { summary: "A file of the page", parameters: [assetName], answers: ["text/javascript", "text/css"] },
-  },
-  "/stream-check": {
-    get: { summary: "Two lines with a pause between them: whether a host passes on streams", answers: ["text/plain"] },
   },
   "/": { get: { summary: "The model's name and links", answers: ["application/json", "text/html"] } },
 };

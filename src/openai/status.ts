@@ -1,16 +1,16 @@
 import type { SlotStatus } from "../domain/engine.ts";
 import type { ModelCard } from "../domain/model.ts";
-import { chatBody } from "./fields.ts";
+import { parseNativeRequest } from "./native-request.ts";
 
 /** llama.cpp's GET /props. */
 export function toProps(card: ModelCard, slots: number) {
   return {
-    default_generation_settings: { params: defaultParams(), n_ctx: card.contextLength },
+    default_generation_settings: { params: DEFAULT_PARAMS, n_ctx: card.contextLength },
     total_slots: slots,
     model_alias: card.id,
     model_path: card.fileName,
     chat_template: card.chatTemplate,
-    chat_template_caps: { supports_tools: supportsTools(card) },
+    chat_template_caps: toTemplateCaps(card),
     bos_token: card.bosToken,
     eos_token: card.eosToken,
     build_info: card.fingerprint,
@@ -24,9 +24,21 @@ export function supportsTools({ chatTemplate }: ModelCard): boolean {
 }
 
 /** What a request gets that names nothing. */
-function defaultParams(): Record<string, unknown> {
-  const { messages: _messages, ...params } = chatBody.parse({ messages: [{ role: "user", content: "" }] });
-  return params;
+const DEFAULT_PARAMS = parseNativeRequest({ prompt: "" }).settings;
+
+/** By the variables that the template reads: what a conversation holds beyond that, it does not show to the model. */
+function toTemplateCaps(card: ModelCard) {
+  const template = card.chatTemplate;
+  const reads = (name: string) => new RegExp(`\\b${name}\\b`).test(template);
+  return {
+    supports_system_role: reads("system") || reads("role"),
+    supports_tools: supportsTools(card),
+    supports_tool_calls: reads("tool_calls"),
+    supports_parallel_tool_calls: reads("tool_calls") && /for \w+ in [\w.[\]'"]*tool_calls/.test(template),
+    supports_preserve_reasoning: reads("reasoning_content"),
+    supports_string_content: true,
+    supports_typed_content: /\bcontent is (?:not string|iterable|sequence)\b/.test(template),
+  };
 }
 
 /** llama.cpp's GET /slots, without the texts of other clients. */

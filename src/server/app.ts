@@ -36,7 +36,7 @@ import {
   responseInputItems,
   responseInputTokens,
 } from "./routes/responses.ts";
-import { changeProps, loraAdapters, metricsPage, props, slots } from "./routes/status.ts";
+import { changeProps, changeSlot, loraAdapters, metricsPage, props, slots } from "./routes/status.ts";
 import { detokenize, tokenize } from "./routes/tokens.ts";
 
 export interface AppOptions {
@@ -83,6 +83,7 @@ export function createApp(options: AppOptions): Express {
   serve(app, ["/v1/models/*id", "/models/*id"], { GET: [ready, model(engine) as RequestHandler] });
   serve(app, ["/props"], { GET: [ready, props(engine)], POST: [changeProps] });
   serve(app, ["/slots"], { GET: [ready, slots(engine)] });
+  serve(app, ["/slots/:id"], { POST: [changeSlot] });
   serve(app, ["/metrics"], { GET: [metricsPage(metrics)] });
   serve(app, ["/openapi.json"], { GET: [openApi()] });
   serve(app, ["/lora-adapters"], { GET: [loraAdapters] });

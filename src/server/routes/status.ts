@@ -29,6 +29,24 @@ export function slots(engine: Engine): RequestHandler {
   };
 }
 
+const SLOT_ACTIONS = ["save", "restore", "erase"];
+
+/** POST /slots/{id}?action=…: slots manage themselves. Errors: `not_supported`, `invalid_value`. */
+export const changeSlot: RequestHandler = (req) => {
+  const action = new URL(req.url, "http://localhost").searchParams.get("action");
+  if (action !== null && SLOT_ACTIONS.includes(action)) {
+    throw new CodedError(
+      "not_supported",
+      `Slots cannot be told to ${action}: the server keeps and reuses them by itself.`,
+    );
+  }
+  throw new CodedError(
+    "invalid_value",
+    `Invalid value for 'action': expected one of ${SLOT_ACTIONS.join(", ")}, got ${action === null ? "nothing" : JSON.stringify(action.slice(0, 100))}.`,
+    { param: "action" },
+  );
+};
+
 /** GET /metrics. Never waits: a server that still loads has metrics too. */
 export function metricsPage(metrics: ServerMetrics): RequestHandler {
   return (_req, res) => {
