@@ -24,6 +24,7 @@ const COLUMNS = {
   CompletionRequest: "completions",
   NativeRequest: "native",
   ResponseRequest: "responses",
+  MessageRequest: "messages",
 } as const;
 
 export async function generatedFiles(): Promise<GeneratedFile[]> {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { MESSAGE_COUNT_FIELDS, MESSAGE_FIELDS } from "../anthropic/request.ts";
 import { COMPLETION_FIELDS } from "./completion-request.ts";
 import { schemaOf } from "./body.ts";
 import { CHAT_FIELDS, type Field } from "./fields.ts";
@@ -22,6 +23,8 @@ interface Operation {
   /** The answer's media types; JSON unless given. */
   readonly answers?: readonly string[];
   readonly parameters?: readonly object[];
+  /** The shape of refusals. Default: OpenAI's. */
+  readonly refusal?: string;
   /** The only status, where it is a refusal. */
   readonly status?: number;
 }
@@ -39,6 +42,8 @@ export const BODIES: Readonly<Record<string, Fields>> = {
   CompletionRequest: COMPLETION_FIELDS,
   NativeRequest: NATIVE_FIELDS,
   ResponseRequest: RESPONSE_FIELDS,
+  MessageRequest: MESSAGE_FIELDS,
+  MessageCountRequest: MESSAGE_COUNT_FIELDS,
   InfillRequest: INFILL_FIELDS,
   EmbeddingRequest: EMBEDDING_FIELDS,
   NativeEmbeddingRequest: NATIVE_EMBEDDING_FIELDS,
@@ -117,6 +122,21 @@ const ROUTES: Readonly<Record<string, Route>> = {
       ],
     },
   },
+  "/v1/messages": {
+    post: {
+      summary: "Continue a conversation, as Anthropic's API does",
+      body: "MessageRequest",
+      answers: GENERATED,
+      refusal: "MessageError",
+    },
+  },
+  "/v1/messages/count_tokens": {
+    post: {
+      summary: "Count the tokens of a conversation, without an answer",
+      body: "MessageCountRequest",
+      refusal: "MessageError",
+    },
+  },
   "/infill": {
     post: { summary: "Fill a gap in a text, as llama.cpp's server does", body: "InfillRequest", answers: GENERATED },
   },
@@ -175,6 +195,7 @@ export function createOpenApi(): Record<string, unknown> {
       schemas: {
         ...Object.fromEntries(Object.entries(BODIES).map(([name, table]) => [name, toBodySchema(table)])),
         Error: ERROR,
+        MessageError: MESSAGE_ERROR,
       },
       securitySchemes: {
         bearer: { type: "http", scheme: "bearer" },
@@ -202,6 +223,16 @@ const ERROR = {
   },
 };
 
+const MESSAGE_ERROR = {
+  type: "object",
+  required: ["type", "error", "request_id"],
+  properties: {
+    type: { const: "error" },
+    error: { type: "object", required: ["type", "message"], properties: { type: text, message: text } },
+    request_id: text,
+  },
+};
+
 function toPathItem({ aliases, get, post, delete: remove }: Route): Record<string, unknown> {
   return {
     ...(aliases !== undefined && { description: `Also at ${aliases.join(" and ")}.`, "x-aliases": aliases }),
@@ -212,7 +243,7 @@ function toPathItem({ aliases, get, post, delete: remove }: Route): Record<strin
 }
 
 function toOperation(operation: Operation): Record<string, unknown> {
-  const { summary, body, answers = ["application/json"], parameters, status } = operation;
+  const { summary, body, answers = ["application/json"], parameters, status, refusal = "Error" } = operation;
   const success = { description: "Success", content: Object.fromEntries(answers.map((type) => [type, {}])) };
   return {
     summary,
@@ -222,7 +253,7 @@ function toOperation(operation: Operation): Record<string, unknown> {
     }),
     responses: {
       ...(status === undefined && { 200: success }),
-      [status ?? "default"]: { description: "Refusal", content: json({ $ref: "#/components/schemas/Error" }) },
+      [status ?? "default"]: { description: "Refusal", content: json({ $ref: `#/components/schemas/${refusal}` }) },
     },
   };
 }

@@ -11,7 +11,7 @@ import { auth } from "./middleware/auth.ts";
 import { jsonBody } from "./middleware/body.ts";
 import { cors } from "./middleware/cors.ts";
 import { errors } from "./middleware/errors.ts";
-import { onlyMethods, paths, unknownPath } from "./middleware/paths.ts";
+import { messagesRequestId, onlyMethods, paths, unknownPath } from "./middleware/paths.ts";
 import { requestId } from "./middleware/request-id.ts";
 import { ServerMetrics } from "./metrics/server-metrics.ts";
 import { readPageFiles } from "./page-files.ts";
@@ -23,6 +23,7 @@ import { completions } from "./routes/completions.ts";
 import { applyTemplate, inputTokens } from "./routes/chat-questions.ts";
 import { embeddings, nativeEmbeddings, rerank } from "./routes/embeddings.ts";
 import { health } from "./routes/health.ts";
+import { messages, messageTokens } from "./routes/messages.ts";
 import { model, models } from "./routes/models.ts";
 import { infill, nativeCompletion } from "./routes/native-completion.ts";
 import { openApi } from "./routes/openapi.ts";
@@ -64,7 +65,7 @@ export function createApp(options: AppOptions): Express {
   app.enable("case sensitive routing").enable("strict routing");
 
   const metrics = new ServerMetrics(engine);
-  app.use(requestId(log), metrics.measure, cors(corsOrigin), paths);
+  app.use(requestId(log), metrics.measure, cors(corsOrigin), paths, messagesRequestId);
 
   serve(app, ["/health", "/v1/health"], { GET: [health(engine, lifecycle)] });
   const pageFiles = readPageFiles();
@@ -92,6 +93,7 @@ export function createApp(options: AppOptions): Express {
   });
   const questions: [string[], RequestHandler][] = [
     [["/v1/chat/completions/input_tokens", "/chat/completions/input_tokens"], inputTokens(options)],
+    [["/v1/messages/count_tokens"], messageTokens(options)],
     [["/apply-template"], applyTemplate(options)],
     [["/tokenize"], tokenize(engine)],
     [["/detokenize"], detokenize(engine)],
@@ -102,6 +104,7 @@ export function createApp(options: AppOptions): Express {
   for (const [aliases, handler] of questions) {
     serve(app, aliases, { POST: [jsonBody(bodyLimitBytes), ready, handler] });
   }
+  serve(app, ["/v1/messages"], { POST: [jsonBody(bodyLimitBytes), messages(options)] });
   serve(app, ["/completion", "/completions"], { POST: [jsonBody(bodyLimitBytes), nativeCompletion(options)] });
   serve(app, ["/infill"], { POST: [jsonBody(bodyLimitBytes), infill(options)] });
   serve(app, ["/v1/completions"], { POST: [jsonBody(bodyLimitBytes), completions(options)] });

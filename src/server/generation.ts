@@ -45,6 +45,10 @@ export interface AnswerForm<Step> {
   encoder(): (step: Step) => string;
   /** The last event of a stream that succeeded. */
   readonly lastEvent: string;
+  /** The last event of one that failed. Default: OpenAI's. */
+  errorEvent?(error: unknown, requestId: string): string;
+  /** The sign of life in a silent stream. Default: a comment. */
+  readonly ping?: string;
 }
 
 /** When a client that reads slowly is given up. */
@@ -106,7 +110,7 @@ async function sendStream<Step extends GenerationStep | ChatStep>(
       if (events === undefined) {
         // Up to here a refusal still has its own status.
         exchange.firstStepAt = performance.now();
-        events = new EventWriter(res, { ...SLOW_CLIENT, pingMs });
+        events = new EventWriter(res, { ...SLOW_CLIENT, pingMs, ...(form.ping !== undefined && { ping: form.ping }) });
       }
       events.send(encode(step));
       if (step.type === "done") Object.assign(exchange, { usage: step.usage, timings: step.timings });
@@ -118,6 +122,6 @@ async function sendStream<Step extends GenerationStep | ChatStep>(
     const { status, body } = toErrorAnswer(error);
     exchange.errorCode = body.error.code ?? body.error.type;
     if (status === 500) log("fault", { request: exchange.id, reason: describeError(error) });
-    events.end(toErrorEvent(body));
+    events.end(form.errorEvent?.(error, exchange.id) ?? toErrorEvent(body));
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RequestHandler } from "express";
 
@@ -6,16 +7,26 @@ import { CodedError } from "../domain/errors.ts";
 /** From the first request to the last: counts what runs, so that a stop can wait for it. */
 export class Lifecycle {
   #running = 0;
-  #draining = false;
+  readonly #draining = new AbortController();
   #idle: (() => void) | undefined;
 
+  constructor() {
+    // Any number of requests may wait for something.
+    setMaxListeners(0, this.#draining.signal);
+  }
+
   get isDraining(): boolean {
-    return this.#draining;
+    return this.#draining.signal.aborted;
+  }
+
+  /** Aborts when the drain begins. */
+  get draining(): AbortSignal {
+    return this.#draining.signal;
   }
 
   /** Refuses new work and lets running work finish for a while. Returns whether all of it did. */
   async drain(limitMs: number): Promise<boolean> {
-    this.#draining = true;
+    this.#draining.abort();
     if (this.#running === 0) return true;
     const timeout = new AbortController();
     const idle = new Promise<void>((resolve) => {
@@ -30,7 +41,7 @@ export class Lifecycle {
   /** Errors: `shutting_down` for requests that come after `drain`. */
   get admit(): RequestHandler {
     return (_req, res, next) => {
-      if (this.#draining) {
+      if (this.isDraining) {
         // The client's next request should find another server.
         res.set("Connection", "close");
         throw new CodedError("shutting_down", "The server is shutting down. Try again in a few seconds.");

@@ -1,8 +1,10 @@
 import type { Response } from "express";
 
 export interface EventWriterOptions {
-  /** Silence after which a comment is sent; undefined is never. */
+  /** Silence after which a sign of life is sent; undefined is never. */
   readonly pingMs: number | undefined;
+  /** What is sent then. Default: a comment. */
+  readonly ping?: string;
   /** Characters that may wait for a client that reads slowly. */
   readonly maxWaiting: number;
   /** How long a client may read nothing at all while something waits for it. */
@@ -84,7 +86,7 @@ export class EventWriter {
   #ping(): void {
     if (this.#ending) return;
     // A client that has not read the last events needs no sign of life.
-    if (this.#stallTimer === undefined) this.send(PING);
+    if (this.#stallTimer === undefined) this.send(this.#options.ping ?? PING);
     this.#pingTimer?.refresh();
   }
 

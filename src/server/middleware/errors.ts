@@ -1,14 +1,16 @@
 import type { ErrorRequestHandler } from "express";
 
+import { toMessageError } from "../../anthropic/error-envelope.ts";
 import { CodedError } from "../../domain/errors.ts";
 import { describeError, type Log } from "../../log.ts";
 import { toErrorAnswer } from "../../openai/error-envelope.ts";
 import { elapsedMs, exchangeOf } from "../exchange.ts";
+import { isForMessages } from "./paths.ts";
 
 /** Answers every refusal and every fault. Faults are logged in full and told to nobody. */
 export function errors(log: Log): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
-  return (thrown: unknown, _req, res, _next) => {
+  return (thrown: unknown, req, res, _next) => {
     const error = isBadPath(thrown) ? new CodedError("not_found", "The path is not validly percent-encoded.") : thrown;
     const { status, body, retryAfterSeconds } = toErrorAnswer(error);
     const exchange = exchangeOf(res);
@@ -20,7 +22,7 @@ export function errors(log: Log): ErrorRequestHandler {
     }
     if (retryAfterSeconds !== undefined) res.set("Retry-After", String(retryAfterSeconds));
     res.set("openai-processing-ms", String(elapsedMs(exchange)));
-    res.status(status).json(body);
+    res.status(status).json(isForMessages(req) ? toMessageError(error, exchange.id) : body);
   };
 }
 

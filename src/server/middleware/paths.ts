@@ -1,6 +1,7 @@
-import type { RequestHandler } from "express";
+import type { Request, RequestHandler } from "express";
 
 import { CodedError } from "../../domain/errors.ts";
+import { exchangeOf } from "../exchange.ts";
 
 /** Some gateways pass on the prefix that names this program, others strip it. */
 const PROGRAM_PREFIX = /^\/vm\/[0-9A-Za-z]+(?=\/|$)/;
@@ -18,6 +19,19 @@ export const paths: RequestHandler = (req, _res, next) => {
     .replace(PROGRAM_PREFIX, "")
     .replace(/\/$/, "");
   req.url = (plain === "" ? "/" : plain) + (query === -1 ? "" : target.slice(query));
+  next();
+};
+
+const MESSAGES = /^\/v1\/messages(?=\/|$)/;
+
+/** Whether the client speaks Anthropic's API, whatever of it there is at this path. */
+export function isForMessages(req: Request): boolean {
+  return MESSAGES.test(req.path);
+}
+
+/** Anthropic's clients read the request's id from a header of another name. */
+export const messagesRequestId: RequestHandler = (req, res, next) => {
+  if (isForMessages(req)) res.set("request-id", exchangeOf(res).id);
   next();
 };
 

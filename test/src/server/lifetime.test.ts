@@ -39,6 +39,7 @@ test("while the model loads, health says so and requests wait for it", async () 
   for (const path of ["/health", "/v1/health"]) {
     const { body } = await supertest(app).get(path).expect(503).expect("Retry-After", /^\d+$/);
     assert.deepEqual(body.error, {
+      progress: 0.42,
       message: "Loading model",
       type: "unavailable_error",
       param: null,

@@ -1,0 +1,28 @@
+import { toErrorAnswer } from "../openai/error-envelope.ts";
+
+/** Anthropic's names of the statuses; others are faults of this side. */
+const TYPES: Readonly<Record<number, string>> = {
+  400: "invalid_request_error",
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  405: "invalid_request_error",
+  413: "request_too_large",
+  415: "invalid_request_error",
+  429: "rate_limit_error",
+  501: "invalid_request_error",
+  503: "overloaded_error",
+};
+
+export interface MessageErrorBody {
+  readonly type: "error";
+  readonly error: { readonly type: string; readonly message: string };
+  readonly request_id: string;
+}
+
+/** An error as Anthropic's clients read it; what it adds to the status is the message, which names the parameter. */
+export function toMessageError(error: unknown, requestId: string): MessageErrorBody {
+  const { status, body } = toErrorAnswer(error);
+  const type = TYPES[status] ?? "api_error";
+  return { type: "error", error: { type, message: body.error.message }, request_id: requestId };
+}

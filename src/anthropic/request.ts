@@ -1,0 +1,181 @@
+import { z } from "zod";
+
+import type { ChatTask } from "../domain/chat.ts";
+import { CodedError } from "../domain/errors.ts";
+import { schemaToGrammar } from "../grammar/json-schema.ts";
+import { readBody, schemaOf } from "../openai/body.ts";
+import { CHAT_FIELDS, honoured, type Field } from "../openai/fields.ts";
+import { toSettings, toTask, type RequestSettings, type SharedBody } from "../openai/request.ts";
+import { integer, number, object, oneOf, string } from "../openai/schemas.ts";
+import { messages, system, toMessages, type WireMessage } from "./blocks.ts";
+import { toolChoice, tools, toTools } from "./tools.ts";
+
+const {
+  messages: _messages,
+  max_completion_tokens: _maxCompletionTokens,
+  max_tokens: _maxTokens,
+  n_predict: _nPredict,
+  n: _n,
+  n_cmpl: _nCmpl,
+  stop: _stop,
+  stream_options: _streamOptions,
+  logprobs: _logprobs,
+  top_logprobs: _topLogprobs,
+  n_probs: _nProbs,
+  post_sampling_probs: _postSamplingProbs,
+  tools: _tools,
+  tool_choice: _toolChoice,
+  parallel_tool_calls: _parallelToolCalls,
+  functions: _functions,
+  function_call: _functionCall,
+  response_format: _responseFormat,
+  modalities: _modalities,
+  audio: _audio,
+  web_search_options: _webSearchOptions,
+  moderation: _moderation,
+  reasoning_effort: _reasoningEffort,
+  reasoning_format: _reasoningFormat,
+  add_generation_prompt: _addGenerationPrompt,
+  continue_final_message: _continueFinalMessage,
+  user: _user,
+  safety_identifier: _safetyIdentifier,
+  metadata: _metadata,
+  store: _store,
+  service_tier: _serviceTier,
+  prompt_cache_key: _promptCacheKey,
+  prompt_cache_options: _promptCacheOptions,
+  prompt_cache_retention: _promptCacheRetention,
+  verbosity: _verbosity,
+  prediction: _prediction,
+  timings_per_token: _timingsPerToken,
+  return_progress: _returnProgress,
+  return_tokens: _returnTokens,
+  response_fields: _responseFields,
+  ...shared
+} = CHAT_FIELDS;
+
+const MAX_STOPS = 64;
+const stopError = { error: `an array of at most ${MAX_STOPS} strings` };
+const thinking = z.discriminatedUnion(
+  "type",
+  [
+    z.object({ type: z.literal("enabled"), budget_tokens: integer(1).nullish() }),
+    z.object({ type: z.enum(["adaptive", "disabled"]) }),
+  ],
+  { error: '"enabled", "adaptive" or "disabled"' },
+);
+const formatError = { error: 'an object with the type "json_schema" and `schema`' };
+const outputConfig = z.object(
+  {
+    effort: oneOf("low", "medium", "high", "xhigh", "max").nullish(),
+    // Whatever the schema is, the converter says what is wrong with it.
+    format: z.object({ type: oneOf("json_schema"), schema: z.unknown().optional() }, formatError).nullish(),
+  },
+  { error: "an object with `effort` or `format`" },
+);
+
+function accepted(schema: z.ZodType): Field {
+  return { use: "accepted", schema: schema.optional(), meaning: "no effect on the text" };
+}
+
+/** Every member that the body of POST /v1/messages may hold. */
+export const MESSAGE_FIELDS = {
+  messages: honoured(messages, "the conversation to continue; an assistant's message at the end is gone on with"),
+  max_tokens: honoured(integer(1), "tokens of the answer, required"),
+  system: honoured(system.optional(), "a system message in front"),
+  ...shared,
+  temperature: honoured(number(0, 1).default(0.8), "0 is greedy"),
+  stop_sequences: honoured(
+    z.array(string(), stopError).max(MAX_STOPS, stopError).default([]),
+    "texts that end the answer",
+  ),
+  tools: honoured(tools.optional(), "tools that the answer may use"),
+  tool_choice: honoured(toolChoice.optional(), "auto, any, none, or one tool; whether one use is the most"),
+  thinking: honoured(thinking.optional(), "whether the model is asked to think; budget_tokens has no effect"),
+  output_config: honoured(outputConfig.optional(), "format: a JSON schema of the answer; effort is for the template"),
+  metadata: accepted(object()),
+  cache_control: accepted(object()),
+  service_tier: accepted(oneOf("auto", "standard_only")),
+} as const satisfies Record<string, Field>;
+
+const messageBody = z.object(schemaOf(MESSAGE_FIELDS));
+type MessageBody = z.output<typeof messageBody>;
+
+const { max_tokens: _limit, ...countFields } = MESSAGE_FIELDS;
+export const MESSAGE_COUNT_FIELDS = {
+  ...countFields,
+  max_tokens: { use: "accepted", schema: integer(1).optional(), meaning: "no effect on the count" },
+} as const satisfies Record<string, Field>;
+const countBody = z.object(schemaOf(MESSAGE_COUNT_FIELDS));
+
+export interface MessageRequest extends RequestSettings {
+  readonly task: ChatTask;
+}
+
+/**
+ * Body of POST /v1/messages → what the engine is asked.
+ * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
+ * `invalid_json_schema`, `invalid_grammar`.
+ */
+export function parseMessageRequest(body: unknown): MessageRequest {
+  const { fields, ignored } = readBody(MESSAGE_FIELDS, messageBody, body);
+  return toRequest(fields, ignored);
+}
+
+/** Body of POST /v1/messages/count_tokens, which may leave `max_tokens` out. Errors: as parseMessageRequest. */
+export function parseMessageCount(body: unknown): MessageRequest {
+  const { fields, ignored } = readBody(MESSAGE_COUNT_FIELDS, countBody, body);
+  return toRequest({ ...fields, max_tokens: 1 }, ignored);
+}
+
+function toRequest(fields: MessageBody, ignored: readonly string[]): MessageRequest {
+  const format = fields.output_config?.format ?? undefined;
+  if (format !== undefined) refuseOtherForms(fields);
+  const budget = fields.thinking?.type === "enabled" && typeof fields.thinking.budget_tokens === "number";
+  const sharedFields = fields as unknown as SharedBody;
+  const generate = toTask({ ...sharedFields, stop: fields.stop_sequences }, 1, fields.max_tokens);
+  const schema = { strict: false, param: "output_config.format.schema" };
+  const named = toTools(fields.tools, fields.tool_choice);
+  if (named.tools.length > 0 && fields.grammar !== undefined && fields.grammar !== "") {
+    throw refusal("grammar", "it left out beside 'tools', whose calls have a form of their own");
+  }
+  return {
+    ...toSettings(sharedFields, budget ? [...ignored, "thinking.budget_tokens"] : ignored),
+    task: {
+      messages: toMessages(fields.messages, fields.system),
+      ...named,
+      thinking: "auto",
+      ending: canGoOn(fields.messages) ? "continue" : "answer",
+      variables: toVariables(fields),
+      generate: format === undefined ? generate : { ...generate, grammar: schemaToGrammar(format.schema, schema) },
+    },
+  };
+}
+
+function refuseOtherForms(fields: Pick<MessageBody, "grammar" | "json_schema">): void {
+  for (const name of ["grammar", "json_schema"] as const) {
+    if (fields[name] !== undefined) throw refusal(name, "it only without 'output_config.format'");
+  }
+}
+
+/** Whether the last message is an answer that was begun. */
+function canGoOn(given: readonly WireMessage[]): boolean {
+  const last = given.at(-1);
+  if (last?.role !== "assistant") return false;
+  return typeof last.content === "string" || last.content.every(({ type }) => type !== "tool_use");
+}
+
+/** Without `thinking`, Anthropic's models do not think. The client's own variables win. */
+function toVariables(fields: MessageBody): Record<string, unknown> {
+  const { thinking: given, output_config: config, chat_template_kwargs: variables } = fields;
+  const effort = config?.effort ?? undefined;
+  return {
+    enable_thinking: given !== undefined && given.type !== "disabled",
+    ...(effort !== undefined && { reasoning_effort: effort }),
+    ...variables,
+  };
+}
+
+function refusal(param: string, expected: string): CodedError {
+  return new CodedError("invalid_value", `Invalid value for '${param}': expected ${expected}.`, { param });
+}
