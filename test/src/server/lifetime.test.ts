@@ -44,7 +44,6 @@ test("while the model loads, health says so and requests wait for it", async () 
       type: "unavailable_error",
       param: null,
       code: "model_loading",
-      progress: 0.42,
     });
   }
   const { body: index } = await supertest(app).get("/").expect(200);
