@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 
 import { memoryTable } from "./memory-table.ts";
+import { openLockfile } from "../deploy/pins.ts";
 import { BODIES, createOpenApi } from "../src/openai/openapi.ts";
+import { modelsPage } from "./models-page.ts";
 
 /** A committed file that is made from the source, in whole or in part. */
 export interface GeneratedFile {
@@ -29,7 +31,9 @@ const COLUMNS = {
 
 export async function generatedFiles(): Promise<GeneratedFile[]> {
   const readme = read("README.md");
+  const { models } = await openLockfile(fileURLToPath(new URL("deploy/pins.json", root)));
   return [
+    await made("docs/models.md", modelsPage(models)),
     await made("docs/openapi.json", JSON.stringify(createOpenApi())),
     await made("README.md", between(between(readme, FIELDS, fieldTable()), MEMORY, memoryTable())),
   ];
