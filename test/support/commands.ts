@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 
 import type { CommandEvent } from "../../deploy/commands/events.ts";
 import { COMMAND } from "./up-process.ts";
+import { VM_PACKAGES } from "./vm-packages.ts";
 
 const LONGEST_MS = 600_000;
 
@@ -31,7 +32,7 @@ export async function runCommand(
 ): Promise<Finished> {
   const { ALEPH_PRIVATE_KEY: _secret, ...inherited } = process.env;
   const child = spawn(process.execPath, [COMMAND, ...args, "--json"], {
-    env: { ...inherited, ...env },
+    env: { ...inherited, PINFERENCE_PACKAGES_DIR: VM_PACKAGES, ...env },
     stdio: ["pipe", "pipe", "pipe"],
   });
   child.stdin.end(options.input ?? "");

@@ -11,6 +11,7 @@ import { PRIVATE_KEY } from "../deploy/local/ccn-harness.ts";
 import { runCommand } from "./commands.ts";
 import { demoModelPath } from "./demo-model.ts";
 import { COMMAND } from "./up-process.ts";
+import { VM_PACKAGES } from "./vm-packages.ts";
 
 /** When the first deploy is killed: at its n-th line of output, which is where steps meet, or after so long. */
 export type Moment = { readonly line: number } | { readonly ms: number };
@@ -107,7 +108,7 @@ export class CrashRuns {
 
   async #killedAt(args: readonly string[], moment: Moment): Promise<string> {
     const child = spawn(process.execPath, [COMMAND, ...args, "--json"], {
-      env: { ...process.env, ...this.#env },
+      env: { ...process.env, PINFERENCE_PACKAGES_DIR: VM_PACKAGES, ...this.#env },
       stdio: ["ignore", "pipe", "ignore"],
     });
     const closed = once(child, "close");

@@ -88,11 +88,11 @@ test(
   "a second deploy sends nothing and leaves the lockfile as it is; the plan then ends with 0",
   { skip },
   async () => {
-    const [before_, text] = [await messages(), readFileSync(lockfile, "utf8")];
+    const [earlier, text] = [await messages(), readFileSync(lockfile, "utf8")];
     const again = await runCommand(["deploy", "--yes", ...network()], env);
     assert.equal(again.code, 0);
     assert.equal(eventOf(again, "plan").todo, false);
-    assert.deepEqual(await messages(), before_);
+    assert.deepEqual(await messages(), earlier);
     assert.equal(readFileSync(lockfile, "utf8"), text);
     assert.equal((await runCommand(["plan", ...network()], env)).code, 0);
   },

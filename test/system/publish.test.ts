@@ -10,6 +10,7 @@ import { PRIVATE_KEY, wallet } from "../deploy/local/ccn-harness.ts";
 import { startNodeProcess, type NodeProcess } from "../support/commands.ts";
 import { demoModelPath } from "../support/demo-model.ts";
 import { scratchDirectory } from "../support/scratch.ts";
+import { cannotBuildRuntime, VM_PACKAGES } from "../support/vm-packages.ts";
 
 const SCRIPT = fileURLToPath(new URL("../../scripts/publish.js", import.meta.url));
 const scratch = scratchDirectory();
@@ -28,6 +29,8 @@ before(async () => {
   cpSync(dirname(dirname(demoModelPath)), catalogue, { recursive: true });
 });
 after(() => node.stop());
+
+const skip = cannotBuildRuntime();
 
 async function publish(home: string, ...args: readonly string[]): Promise<{ code: number | null; stdout: string }> {
   const child = spawn(process.execPath, [SCRIPT, ...args, "--lockfile", lockfile, "--api-server", node.url], {
@@ -55,36 +58,40 @@ async function messageCount(): Promise<number> {
   return ((await response.json()) as { pagination_total: number }).pagination_total;
 }
 
-test("a new entry of the catalogue goes in, its hash and URL come out; a second run changes nothing", async () => {
-  const path = join(catalogue, "models.json");
-  const { entries } = JSON.parse(readFileSync(path, "utf8")) as Catalogue;
-  const demo = entries.find(({ id }) => id === "aleph-tiny-chat");
-  entries.push({ ...demo, id: "new-model", aliases: [], servedAliases: [], publish: true });
-  writeFileSync(path, JSON.stringify({ entries }));
+test(
+  "a new entry of the catalogue goes in, its hash and URL come out; a second run changes nothing",
+  { skip },
+  async () => {
+    const path = join(catalogue, "models.json");
+    const { entries } = JSON.parse(readFileSync(path, "utf8")) as Catalogue;
+    const demo = entries.find(({ id }) => id === "aleph-tiny-chat");
+    entries.push({ ...demo, id: "new-model", aliases: [], servedAliases: [], publish: true });
+    writeFileSync(path, JSON.stringify({ entries }));
 
-  const planned = await publish("ci-1", "plan", "--comment", comment);
-  assert.equal(planned.code, 0);
-  assert.match(readFileSync(comment, "utf8"), /### Merging this publishes[^]*new-model: publish[^]*credits an hour/);
-  assert.equal(await messageCount(), 0);
+    const planned = await publish("ci-1", "plan", "--comment", comment);
+    assert.equal(planned.code, 0);
+    assert.match(readFileSync(comment, "utf8"), /### Merging this publishes[^]*new-model: publish[^]*credits an hour/);
+    assert.equal(await messageCount(), 0);
 
-  const first = await publish("ci-2", "deploy", "--page", page);
-  assert.equal(first.code, 0);
-  const { models } = JSON.parse(readFileSync(lockfile, "utf8")) as { models: Record<string, { itemHash: string }> };
-  const hash = models["new-model"]?.itemHash ?? "none";
-  assert.match(first.stdout, new RegExp(`new-model: http.*/vm/${hash}/v1`));
-  assert.ok(readFileSync(page, "utf8").includes(`/vm/${hash}/v1`));
+    const first = await publish("ci-2", "deploy", "--page", page);
+    assert.equal(first.code, 0);
+    const { models } = JSON.parse(readFileSync(lockfile, "utf8")) as { models: Record<string, { itemHash: string }> };
+    const hash = models["new-model"]?.itemHash ?? "none";
+    assert.match(first.stdout, new RegExp(`new-model: http.*/vm/${hash}/v1`));
+    assert.ok(readFileSync(page, "utf8").includes(`/vm/${hash}/v1`));
 
-  const before_ = [lockfile, page].map((file) => readFileSync(file, "utf8"));
-  const count = await messageCount();
-  assert.equal((await publish("ci-3", "deploy", "--page", page)).code, 0);
-  assert.deepEqual(
-    [lockfile, page].map((file) => readFileSync(file, "utf8")),
-    before_,
-  );
-  assert.equal(await messageCount(), count);
-  await publish("ci-4", "plan", "--comment", comment);
-  assert.match(readFileSync(comment, "utf8"), /### Merging this changes nothing/);
-});
+    const earlier = [lockfile, page].map((file) => readFileSync(file, "utf8"));
+    const count = await messageCount();
+    assert.equal((await publish("ci-3", "deploy", "--page", page)).code, 0);
+    assert.deepEqual(
+      [lockfile, page].map((file) => readFileSync(file, "utf8")),
+      earlier,
+    );
+    assert.equal(await messageCount(), count);
+    await publish("ci-4", "plan", "--comment", comment);
+    assert.match(readFileSync(comment, "utf8"), /### Merging this changes nothing/);
+  },
+);
 
 test("the workflow runs this script and nothing else of its own", () => {
   const workflow = readFileSync(new URL("../../../.github/workflows/publish.yml", import.meta.url), "utf8");
