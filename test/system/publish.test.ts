@@ -10,7 +10,7 @@ import { PRIVATE_KEY, wallet } from "../deploy/local/ccn-harness.ts";
 import { startNodeProcess, type NodeProcess } from "../support/commands.ts";
 import { demoModelPath } from "../support/demo-model.ts";
 import { scratchDirectory } from "../support/scratch.ts";
-import { cannotBuildRuntime, VM_PACKAGES } from "../support/vm-packages.ts";
+import { cannotBuildRuntime } from "../support/vm-packages.ts";
 
 const SCRIPT = fileURLToPath(new URL("../../scripts/publish.js", import.meta.url));
 const scratch = scratchDirectory();
