@@ -35,7 +35,8 @@ checkDirect("a wrong method is 405 with Allow, on every route", async ({ client 
     const reply = await client.send(path, { method: "PUT" });
     assert.equal(reply.status, 405, path);
     assert.match(reply.headers.get("allow") ?? "", /GET|POST/);
-    assert.equal(errorOf(reply)["code"], "method_not_allowed");
+    // Anthropic's errors have no code.
+    if (!path.startsWith("/v1/messages")) assert.equal(errorOf(reply)["code"], "method_not_allowed");
   }
 });
 check("an unknown path is 404 (400 behind some gateways) with the error object", async ({ client }) => {
