@@ -36,6 +36,8 @@ describe("tools in the chat", { skip: needsChromium }, () => {
       await ask(page, "What is the weather in Paris?");
       const call = page.getByRole("region", { name: "call of get_weather" });
       await call.waitFor();
+      // The arguments come in pieces; the counts come with the answer's end.
+      await page.getByRole("article", { name: "Answer" }).first().getByText("tokens").waitFor();
       const given = JSON.parse((await call.locator("pre").textContent()) ?? "") as { city?: unknown };
       assert.equal(typeof given.city, "string");
       await call.getByLabel("Result of get_weather").fill('{"celsius": 21}');
