@@ -42,6 +42,8 @@ test("the demo model's header says what its README says", () => {
     blockCount: 5,
     headCount: 6,
     headCountKv: 2,
+    isCausal: true,
+    poolingType: undefined,
     kvHeadsOfAllLayers: 10,
     keyLength: 32,
     valueLength: 32,

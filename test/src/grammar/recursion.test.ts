@@ -131,7 +131,8 @@ describe("recursion, demo model", () => {
         );
       }
       const tookMs = performance.now() - startedAt;
-      assert.ok(tookMs < 2000, `${Math.round(tookMs)} ms`);
+      // What hangs takes minutes; a shared machine takes a few seconds for what is soon done.
+      assert.ok(tookMs < 15_000, `${Math.round(tookMs)} ms`);
     });
   }
 
