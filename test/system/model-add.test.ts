@@ -59,7 +59,7 @@ test("a hub's model is written with its hash, revision, size and what it takes, 
       contextLength: 2048,
       parameters: 1_992_768,
       quantization: "Q8_0",
-      memoryMiB: 768,
+      memoryMiB: 512,
       note: "",
     },
   );
