@@ -102,7 +102,10 @@ export class CrashRuns {
 
   /** Processed, oldest first. */
   async #messages(): Promise<readonly Listed[]> {
-    const response = await fetch(`${this.#nodeUrl}/api/v0/messages.json?pagination=0&sortOrder=1`);
+    const response = await fetch(`${this.#nodeUrl}/api/v0/messages.json?pagination=0&sortOrder=1`, {
+      // A deploy may take longer than the node keeps an idle connection, which would then close while it is used again.
+      headers: { connection: "close" },
+    });
     return ((await response.json()) as { messages: Listed[] }).messages;
   }
 

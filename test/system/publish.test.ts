@@ -10,7 +10,7 @@ import { PRIVATE_KEY, wallet } from "../deploy/local/ccn-harness.ts";
 import { startNodeProcess, type NodeProcess } from "../support/commands.ts";
 import { demoModelPath } from "../support/demo-model.ts";
 import { scratchDirectory } from "../support/scratch.ts";
-import { cannotBuildRuntime } from "../support/vm-packages.ts";
+import { cannotBuildRuntime, VM_PACKAGES } from "../support/vm-packages.ts";
 
 const SCRIPT = fileURLToPath(new URL("../../scripts/publish.js", import.meta.url));
 const scratch = scratchDirectory();
@@ -39,6 +39,7 @@ async function publish(home: string, ...args: readonly string[]): Promise<{ code
       // CI begins with an empty disk each time.
       PINFERENCE_DATA_DIR: join(scratch, home),
       PINFERENCE_CATALOGUE: catalogue,
+      PINFERENCE_PACKAGES_DIR: VM_PACKAGES,
       ALEPH_PRIVATE_KEY: PRIVATE_KEY,
     },
     stdio: ["ignore", "pipe", "inherit"],
