@@ -57,12 +57,6 @@ export class ComputedDraw implements Sampler {
     return this.#take(await this.#draw(context, row, again, constraint));
   }
 
-  /** The answer goes on with a token that was not drawn. */
-  accept(token: Token): void {
-    this.#inputs.constraint?.accept(token);
-    this.#chain.accept(token);
-  }
-
   dispose(): void {
     this.#lists.dispose();
   }

@@ -4,6 +4,8 @@ import type { Native, NativeGrammar, NativeGrammarState, NativeModel, Token } fr
 export interface Constraint {
   /** The state of the grammar that governs the next token; undefined while the answer is free. */
   readonly state: NativeGrammarState | undefined;
+  /** `state` governs every token, so that the native chain can hold it. */
+  readonly isWhole: boolean;
   /** Whether the answer may go on with a token, or end with one. */
   allows(token: Token): boolean;
   /** Only for a token that is allowed, and that does not end the answer. */
@@ -21,6 +23,7 @@ export interface ConstraintParts {
 /** The grammar governs all of the answer. */
 export class WholeConstraint implements Constraint {
   readonly state: NativeGrammarState;
+  readonly isWhole = true;
   readonly #native: Native;
   readonly #forbidden: ReadonlySet<Token>;
 
@@ -45,6 +48,7 @@ export class WholeConstraint implements Constraint {
  * what it brings beyond the trigger fits too. Texts are handled as bytes, one character each.
  */
 export class LazyConstraint implements Constraint {
+  readonly isWhole = false;
   readonly #parts: ConstraintParts;
   readonly #bytesOf: (token: Token) => string;
   readonly #tokenize: (text: string) => Iterable<Token>;

@@ -75,8 +75,8 @@ export interface SamplerDuties {
 }
 
 /**
- * What samples an answer: the native chain where it can do all that is asked, the one computed here where it cannot, where
- * a grammar governs, and where what it leaves is to be reported.
+ * What samples an answer: the native chain where it can do all that is asked, a grammar from the first token on included;
+ * the one computed here where it cannot, where a grammar sleeps, and where what the samplers leave is to be reported.
  */
 export function createSampler(
   { native, model, vocabulary, forbidden }: SamplerParts,
@@ -84,14 +84,19 @@ export function createSampler(
   inputs: SamplerInputs,
   { constraint, onDrawn }: SamplerDuties,
 ): Sampler {
-  if (constraint === undefined && onDrawn === undefined && isNative(options)) {
-    return new NativeDraw(native.createSampler(model, toSamplerConfig(options, inputs)));
+  const governed = constraint === undefined ? inputs.bias : constrainBias(inputs.bias, forbidden, vocabulary.endTokens);
+  if (onDrawn === undefined && isNative(options) && constraint?.isWhole !== false) {
+    const config = toSamplerConfig(options, { ...inputs, bias: governed });
+    const grammar = constraint?.state;
+    return new NativeDraw(
+      native.createSampler(model, { ...config, ...(grammar && { grammarEvaluationState: grammar }) }),
+    );
   }
   return new ComputedDraw(native, model, options, {
     ...inputs,
     vocabularySize: vocabulary.size,
     bias: toBias(inputs.bias),
-    governedBias: constraint === undefined ? {} : toBias(constrainBias(inputs.bias, forbidden, vocabulary.endTokens)),
+    governedBias: toBias(governed),
     constraint,
     ...(onDrawn !== undefined && { onDrawn }),
     isEndToken: (token) => model.isEogToken(token),

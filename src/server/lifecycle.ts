@@ -1,4 +1,3 @@
-import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RequestHandler } from "express";
 
@@ -7,26 +6,16 @@ import { CodedError } from "../domain/errors.ts";
 /** From the first request to the last: counts what runs, so that a stop can wait for it. */
 export class Lifecycle {
   #running = 0;
-  readonly #draining = new AbortController();
+  #draining = false;
   #idle: (() => void) | undefined;
 
-  constructor() {
-    // Any number of requests may wait for something.
-    setMaxListeners(0, this.#draining.signal);
-  }
-
   get isDraining(): boolean {
-    return this.#draining.signal.aborted;
-  }
-
-  /** Aborts when the drain begins. */
-  get draining(): AbortSignal {
-    return this.#draining.signal;
+    return this.#draining;
   }
 
   /** Refuses new work and lets running work finish for a while. Returns whether all of it did. */
   async drain(limitMs: number): Promise<boolean> {
-    this.#draining.abort();
+    this.#draining = true;
     if (this.#running === 0) return true;
     const timeout = new AbortController();
     const idle = new Promise<void>((resolve) => {
@@ -41,7 +30,7 @@ export class Lifecycle {
   /** Errors: `shutting_down` for requests that come after `drain`. */
   get admit(): RequestHandler {
     return (_req, res, next) => {
-      if (this.isDraining) {
+      if (this.#draining) {
         // The client's next request should find another server.
         res.set("Connection", "close");
         throw new CodedError("shutting_down", "The server is shutting down. Try again in a few seconds.");

@@ -1,7 +1,6 @@
 import type { RequestHandler } from "express";
 
 import type { Engine, EngineStatus } from "../../domain/engine.ts";
-import type { Timings, Usage } from "../../domain/generation.ts";
 import { exchangeOf, type Exchange } from "../exchange.ts";
 import { Registry } from "./registry.ts";
 
@@ -73,11 +72,6 @@ export class ServerMetrics {
     this.#requests.add(1, { route: exchange.route ?? "unknown", status });
     const { usage, timings } = exchange;
     if (usage === undefined || timings === undefined) return;
-    this.noteGeneration(usage, timings, performance.now() - exchange.startedAt);
-  }
-
-  /** Counts a generation, from its request to its end: here those that outlive their request. */
-  noteGeneration(usage: Usage, timings: Timings, totalMs: number): void {
     this.#promptTokens.add(timings.promptTokens);
     this.#cachedTokens.add(timings.cachedTokens);
     this.#promptSeconds.add(timings.promptMs / 1000);
@@ -88,7 +82,7 @@ export class ServerMetrics {
     if (timings.predictedTokens > 1) {
       this.#tokenSeconds.observe(timings.predictedMs / 1000 / (timings.predictedTokens - 1));
     }
-    this.#requestSeconds.observe(totalMs / 1000);
+    this.#requestSeconds.observe((performance.now() - exchange.startedAt) / 1000);
     this.#mostTokens = Math.max(this.#mostTokens, usage.promptTokens + usage.completionTokens);
   }
 
