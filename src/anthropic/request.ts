@@ -1,11 +1,11 @@
 import { z } from "zod";
 
 import type { ChatTask } from "../domain/chat.ts";
-import { CodedError } from "../domain/errors.ts";
 import { schemaToGrammar } from "../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../openai/body.ts";
 import { CHAT_FIELDS, honoured, type Field } from "../openai/fields.ts";
 import { toSettings, toTask, type RequestSettings, type SharedBody } from "../openai/request.ts";
+import { invalidValue } from "../openai/refusal.ts";
 import { integer, number, object, oneOf, string } from "../openai/schemas.ts";
 import { messages, system, toMessages, type WireMessage } from "./blocks.ts";
 import { toolChoice, tools, toTools } from "./tools.ts";
@@ -137,7 +137,7 @@ function toRequest(fields: MessageBody, ignored: readonly string[]): MessageRequ
   const schema = { strict: false, param: "output_config.format.schema" };
   const named = toTools(fields.tools, fields.tool_choice);
   if (named.tools.length > 0 && fields.grammar !== undefined && fields.grammar !== "") {
-    throw refusal("grammar", "it left out beside 'tools', whose calls have a form of their own");
+    throw invalidValue("grammar", "it left out beside 'tools', whose calls have a form of their own");
   }
   return {
     ...toSettings(sharedFields, budget ? [...ignored, "thinking.budget_tokens"] : ignored),
@@ -154,7 +154,7 @@ function toRequest(fields: MessageBody, ignored: readonly string[]): MessageRequ
 
 function refuseOtherForms(fields: Pick<MessageBody, "grammar" | "json_schema">): void {
   for (const name of ["grammar", "json_schema"] as const) {
-    if (fields[name] !== undefined) throw refusal(name, "it only without 'output_config.format'");
+    if (fields[name] !== undefined) throw invalidValue(name, "it only without 'output_config.format'");
   }
 }
 
@@ -174,8 +174,4 @@ function toVariables(fields: MessageBody): Record<string, unknown> {
     ...(effort !== undefined && { reasoning_effort: effort }),
     ...variables,
   };
-}
-
-function refusal(param: string, expected: string): CodedError {
-  return new CodedError("invalid_value", `Invalid value for '${param}': expected ${expected}.`, { param });
 }

@@ -3,9 +3,9 @@ import { z } from "zod";
 import type { ChatTask, ToolChoice } from "../domain/chat.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { ToolDefinition } from "../domain/generation.ts";
-import { boolean, object, oneOf, string, supportedOnly } from "../openai/schemas.ts";
+import { invalidValue } from "../openai/refusal.ts";
+import { boolean, identifier, object, oneOf, string, supportedOnly } from "../openai/schemas.ts";
 
-const nameError = { error: "1 to 128 characters of A-Z, a-z, 0-9, _ and -" };
 const tool = z.object(
   {
     type: supportedOnly(
@@ -13,7 +13,7 @@ const tool = z.object(
       (type) => type === "custom",
       "tools that Anthropic defines are not known here. Give a name and an input_schema.",
     ).nullish(),
-    name: z.string(nameError).regex(/^[A-Za-z0-9_-]{1,128}$/, nameError),
+    name: identifier(128),
     description: string().nullish(),
     input_schema: object(),
     strict: boolean().nullish(),
@@ -48,7 +48,7 @@ export function toTools(
   const names = definitions.map(({ name }) => name);
   names.forEach((name, index) => {
     if (names.indexOf(name) < index)
-      throw refusal(`tools[${index}].name`, `a name that no other tool has, got "${name}"`);
+      throw invalidValue(`tools[${index}].name`, `a name that no other tool has, got "${name}"`);
   });
   return {
     tools: definitions,
@@ -61,7 +61,7 @@ function toChoice(choice: Choice | undefined, names: readonly string[]): ToolCho
   if (choice?.type === "none") return { mode: "none" };
   if (names.length === 0) {
     if (choice === undefined || choice.type === "auto") return { mode: "none" };
-    throw refusal("tool_choice", 'it left out, or of the type "auto" or "none", without tools');
+    throw invalidValue("tool_choice", 'it left out, or of the type "auto" or "none", without tools');
   }
   if (choice === undefined || choice.type === "auto") return { mode: "auto" };
   if (choice.type === "any") return { mode: "required" };
@@ -71,11 +71,7 @@ function toChoice(choice: Choice | undefined, names: readonly string[]): ToolCho
     throw new CodedError("missing_required_parameter", message, { param: "tool_choice.name" });
   }
   if (!names.includes(name)) {
-    throw refusal("tool_choice.name", `the name of one of the tools, got "${name.slice(0, 100)}"`);
+    throw invalidValue("tool_choice.name", `the name of one of the tools, got "${name.slice(0, 100)}"`);
   }
   return { mode: "function", name };
-}
-
-function refusal(param: string, expected: string): CodedError {
-  return new CodedError("invalid_value", `Invalid value for '${param}': expected ${expected}.`, { param });
 }

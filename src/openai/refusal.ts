@@ -4,6 +4,11 @@ import { CodedError, type ErrorCode } from "../domain/errors.ts";
 
 const GIVEN_CHARACTERS = 100;
 
+/** The refusal of a value that is well formed and cannot be meant; `expected` completes the sentence. */
+export function invalidValue(param: string, expected: string): CodedError {
+  return new CodedError("invalid_value", `Invalid value for '${param}': expected ${expected}.`, { param });
+}
+
 /** A failed validation, in one sentence that names the parameter, what was given and what is allowed. */
 export function toRefusal(body: unknown, issue: z.core.$ZodIssue): CodedError {
   const fault = locate(issue, []);

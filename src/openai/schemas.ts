@@ -28,6 +28,12 @@ export function string() {
   return z.string({ error: "a string" });
 }
 
+/** A name that APIs allow for tools and schemas. */
+export function identifier(most = 64) {
+  const error = `1 to ${most} characters of A-Z, a-z, 0-9, _ and -`;
+  return z.string({ error }).regex(new RegExp(`^[A-Za-z0-9_-]{1,${most}}$`), { error });
+}
+
 export function oneOf<const Values extends readonly [string, ...string[]]>(...values: Values) {
   return z.enum(values, { error: `one of ${values.map((value) => `"${value}"`).join(", ")}` });
 }

@@ -3,13 +3,11 @@ import { z } from "zod";
 import { CodedError } from "../domain/errors.ts";
 import { refuseBranching } from "../grammar/branching.ts";
 import { schemaToGrammar } from "../grammar/json-schema.ts";
-import { boolean, oneOf, string } from "./schemas.ts";
-
-const nameError = { error: "1 to 64 characters of A-Z, a-z, 0-9, _ and -" };
+import { boolean, identifier, oneOf, string } from "./schemas.ts";
 
 const jsonSchema = z.object(
   {
-    name: z.string(nameError).regex(/^[A-Za-z0-9_-]{1,64}$/, nameError),
+    name: identifier(),
     description: string().nullish(),
     // Whatever it is, the converter says what is wrong with it.
     schema: z.unknown().optional(),

@@ -1,18 +1,15 @@
 import { z } from "zod";
 
 import type { ChatTask, ToolChoice } from "../domain/chat.ts";
-import { CodedError } from "../domain/errors.ts";
 import type { ToolDefinition } from "../domain/generation.ts";
-import { boolean, object, oneOf, string, supportedOnly } from "./schemas.ts";
+import { invalidValue } from "./refusal.ts";
+import { boolean, identifier, object, oneOf, string, supportedOnly } from "./schemas.ts";
 
 const MAX_TOOLS = 128;
 
-const nameError = { error: "1 to 64 characters of A-Z, a-z, 0-9, _ and -" };
-const toolName = z.string(nameError).regex(/^[A-Za-z0-9_-]{1,64}$/, nameError);
-
 const functionError = { error: "an object with `name`" };
 const oldFunction = z.object(
-  { name: toolName, description: string().nullish(), parameters: object().nullish(), strict: boolean().nullish() },
+  { name: identifier(), description: string().nullish(), parameters: object().nullish(), strict: boolean().nullish() },
   functionError,
 );
 
@@ -84,9 +81,9 @@ type Tools = Pick<ChatTask, "tools" | "toolChoice" | "parallelCalls">;
 export function toTools(fields: ToolFields): Tools & { readonly oldCalls: boolean } {
   const given = fields.tools ?? [];
   const old = fields.functions ?? [];
-  if (given.length > 0 && old.length > 0) throw refused("functions", "it left out beside 'tools'");
+  if (given.length > 0 && old.length > 0) throw invalidValue("functions", "it left out beside 'tools'");
   if (old.length === 0 && typeof fields.function_call === "object") {
-    throw refused("function_call", '"none" or "auto" without functions');
+    throw invalidValue("function_call", '"none" or "auto" without functions');
   }
   const isOld = old.length > 0;
   const definitions = isOld
@@ -94,7 +91,7 @@ export function toTools(fields: ToolFields): Tools & { readonly oldCalls: boolea
     : given.map((entry, index) => toDefinition(entry.function, `tools[${index}].function`));
   refuseTwins(definitions, (index) => (isOld ? `functions[${index}].name` : `tools[${index}].function.name`));
   if (definitions.length > 0 && fields.grammar !== undefined && fields.grammar !== "") {
-    throw refused(
+    throw invalidValue(
       "grammar",
       `it left out beside '${isOld ? "functions" : "tools"}', whose calls have a form of their own`,
     );
@@ -121,7 +118,7 @@ function toDefinition(wire: z.output<typeof oldFunction>, where: string): ToolDe
 function refuseTwins(definitions: readonly ToolDefinition[], paramOf: (index: number) => string): void {
   const seen = new Set<string>();
   for (const [index, { name }] of definitions.entries()) {
-    if (seen.has(name)) throw refused(paramOf(index), `a name that no other tool has, got "${name}"`);
+    if (seen.has(name)) throw invalidValue(paramOf(index), `a name that no other tool has, got "${name}"`);
     seen.add(name);
   }
 }
@@ -131,7 +128,7 @@ function choice({ tool_choice: wire }: ToolFields, definitions: readonly ToolDef
   if (wire === "none") return { mode: "none" };
   if (definitions.length === 0) {
     if (wire === "auto") return { mode: "none" };
-    throw refused("tool_choice", '"none" or "auto" without tools');
+    throw invalidValue("tool_choice", '"none" or "auto" without tools');
   }
   if (typeof wire === "string") return { mode: wire };
   if (wire.type === "allowed_tools") {
@@ -141,7 +138,7 @@ function choice({ tool_choice: wire }: ToolFields, definitions: readonly ToolDef
     );
     return { mode, only: allowed.map(({ function: { name } }) => name) };
   }
-  if (wire.type === "custom") throw refused("tool_choice.type", '"function" or "allowed_tools"');
+  if (wire.type === "custom") throw invalidValue("tool_choice.type", '"function" or "allowed_tools"');
   requireKnown(wire.function.name, definitions, "tool_choice.function.name");
   return { mode: "function", name: wire.function.name };
 }
@@ -157,9 +154,5 @@ function requireKnown(name: string, definitions: readonly ToolDefinition[], para
   if (definitions.some((definition) => definition.name === name)) return;
   const names = definitions.map((definition) => `"${definition.name}"`).join(", ");
   const list = names.length > 200 ? `${names.slice(0, 200)}…` : names;
-  throw refused(param, `one of ${list}, got "${name.slice(0, 100)}"`);
-}
-
-function refused(param: string, allowed: string): CodedError {
-  return new CodedError("invalid_value", `Invalid value for '${param}': expected ${allowed}.`, { param });
+  throw invalidValue(param, `one of ${list}, got "${name.slice(0, 100)}"`);
 }

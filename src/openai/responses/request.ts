@@ -7,7 +7,7 @@ import { schemaToGrammar } from "../../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../body.ts";
 import { CHAT_FIELDS, honoured, type Field } from "../fields.ts";
 import { toSettings, toTask, type RequestSettings } from "../request.ts";
-import { boolean, integer, nullable, oneOf, string, supportedOnly } from "../schemas.ts";
+import { boolean, integer, identifier, nullable, oneOf, string, supportedOnly } from "../schemas.ts";
 import { input, toItems, toMessages, type InputItem } from "./items.ts";
 import { toolChoice, tools, toTools } from "./tools.ts";
 
@@ -33,12 +33,11 @@ const {
   reasoning_format: _reasoningFormat,
   add_generation_prompt: _addGenerationPrompt,
   continue_final_message: _continueFinalMessage,
-  metadata: _metadata,
+  metadata,
   store: _store,
   ...shared
 } = CHAT_FIELDS;
 
-const formatName = { error: "1 to 64 characters of A-Z, a-z, 0-9, _ and -" };
 const format = z.discriminatedUnion(
   "type",
   [
@@ -46,7 +45,7 @@ const format = z.discriminatedUnion(
     z.object({ type: z.literal("json_object") }),
     z.object({
       type: z.literal("json_schema"),
-      name: z.string(formatName).regex(/^[A-Za-z0-9_-]{1,64}$/, formatName),
+      name: identifier(),
       schema: z.unknown(),
       strict: nullable(boolean()),
       description: nullable(string()),
@@ -67,10 +66,6 @@ const reasoning = z.object(
   },
   { error: "an object with `effort`" },
 );
-const metadataError = { error: "an object of at most 16 strings" };
-const metadata = z
-  .record(z.string(), string(), metadataError)
-  .refine((value) => Object.keys(value).length <= 16, metadataError);
 const streamOptions = z.object(
   { include_obfuscation: nullable(boolean()) },
   { error: "an object with `include_obfuscation`" },
@@ -102,7 +97,7 @@ export const RESPONSE_FIELDS = {
     oneOf("auto", "disabled").default("disabled"),
     "auto drops the oldest items of what is too long",
   ),
-  metadata: honoured(metadata.optional(), "kept with the response"),
+  metadata: honoured(metadata.schema, "kept with the response"),
   max_tool_calls: {
     use: "accepted",
     schema: integer(1).optional(),

@@ -1,16 +1,13 @@
 import { z } from "zod";
 
 import type { ToolChoice } from "../../domain/chat.ts";
-import { CodedError } from "../../domain/errors.ts";
 import type { ToolDefinition } from "../../domain/generation.ts";
-import { boolean, nullable, object, oneOf, string, supportedOnly } from "../schemas.ts";
-
-const nameError = { error: "1 to 64 characters of A-Z, a-z, 0-9, _ and -" };
-const functionName = z.string(nameError).regex(/^[A-Za-z0-9_-]{1,64}$/, nameError);
+import { invalidValue } from "../refusal.ts";
+import { boolean, identifier, nullable, object, oneOf, string, supportedOnly } from "../schemas.ts";
 
 const functionTool = z.object({
   type: z.literal("function"),
-  name: functionName,
+  name: identifier(),
   description: nullable(string()),
   parameters: nullable(object()),
   strict: nullable(boolean()),
@@ -82,7 +79,7 @@ export function toTools(
   const names = new Set<string>();
   for (const [index, tool] of (given ?? []).entries()) {
     if (!("name" in tool)) continue;
-    if (names.has(tool.name)) throw refusal(`tools[${index}].name`, `a name of its own, got "${tool.name}" again`);
+    if (names.has(tool.name)) throw invalidValue(`tools[${index}].name`, `a name of its own, got "${tool.name}" again`);
     names.add(tool.name);
   }
   const definitions = functions.map(({ name, description, parameters, strict, index }): ToolDefinition => ({
@@ -93,7 +90,7 @@ export function toTools(
     ...(parameters !== undefined && { parameters }),
   }));
   const require = (name: string, param: string): string => {
-    if (!names.has(name)) throw refusal(param, `the name of one of the tools, got "${name.slice(0, 100)}"`);
+    if (!names.has(name)) throw invalidValue(param, `the name of one of the tools, got "${name.slice(0, 100)}"`);
     return name;
   };
   return {
@@ -110,7 +107,7 @@ function toChoice(
 ): ToolChoice {
   if (!hasTools) {
     if (choice === undefined || choice === "none" || choice === "auto") return { mode: "none" };
-    throw refusal("tool_choice", '"none" or "auto" where there are no functions to call');
+    throw invalidValue("tool_choice", '"none" or "auto" where there are no functions to call');
   }
   if (choice === undefined) return { mode: "auto" };
   if (typeof choice === "string") return { mode: choice };
@@ -119,8 +116,4 @@ function toChoice(
     return { mode: choice.mode, only };
   }
   return { mode: "function", name: require((choice as z.output<typeof namedFunction>).name, "tool_choice.name") };
-}
-
-function refusal(param: string, expected: string): CodedError {
-  return new CodedError("invalid_value", `Invalid value for '${param}': expected ${expected}.`, { param });
 }
