@@ -15,6 +15,7 @@ import { parseResponseRequest, withoutOldest, type ResponseRequest } from "../..
 import { abortWhenClientLeaves } from "../client.ts";
 import { elapsedMs, exchangeOf, newId, type Exchange } from "../exchange.ts";
 import { SLOW_CLIENT, type GenerationOptions } from "../generation.ts";
+import { queryOf } from "../query.ts";
 import { waitUntilReady } from "../readiness.ts";
 import { reportIgnored, requireModel } from "../request-checks.ts";
 import { StoredResponse, type ResponseStore } from "../responses/store.ts";
@@ -294,10 +295,6 @@ function find(responses: ResponseStore, id: string, param = "response_id"): Stor
     `There is no response '${id.slice(0, 100)}' here: it was deleted, not stored, or is too old.`,
     { param },
   );
-}
-
-function queryOf(url: string): URLSearchParams {
-  return new URL(url, "http://localhost").searchParams;
 }
 
 function integerOf(

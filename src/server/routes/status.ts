@@ -3,6 +3,7 @@ import type { RequestHandler } from "express";
 import type { Engine } from "../../domain/engine.ts";
 import { CodedError } from "../../domain/errors.ts";
 import { toProps, toSlots } from "../../openai/status.ts";
+import { queryOf } from "../query.ts";
 import type { ServerMetrics } from "../metrics/server-metrics.ts";
 
 /** GET /props */
@@ -21,7 +22,7 @@ export const changeProps: RequestHandler = () => {
 export function slots(engine: Engine): RequestHandler {
   return (req, res) => {
     const status = engine.status();
-    const wantsFree = new URL(req.url, "http://localhost").searchParams.get("fail_on_no_slot") === "1";
+    const wantsFree = queryOf(req.url).get("fail_on_no_slot") === "1";
     if (wantsFree && status.slots.every(({ busy }) => busy)) {
       throw new CodedError("no_free_slot", "All slots are busy.");
     }
@@ -33,7 +34,7 @@ const SLOT_ACTIONS = ["save", "restore", "erase"];
 
 /** POST /slots/{id}?action=…: slots manage themselves. Errors: `not_supported`, `invalid_value`. */
 export const changeSlot: RequestHandler = (req) => {
-  const action = new URL(req.url, "http://localhost").searchParams.get("action");
+  const action = queryOf(req.url).get("action");
   if (action !== null && SLOT_ACTIONS.includes(action)) {
     throw new CodedError(
       "not_supported",
