@@ -14,15 +14,24 @@ const TYPES: Readonly<Record<number, string>> = {
   503: "overloaded_error",
 };
 
+interface MessageErrorDetails {
+  readonly error_code: string;
+}
+
 export interface MessageErrorBody {
   readonly type: "error";
-  readonly error: { readonly type: string; readonly message: string };
+  readonly error: { readonly type: string; readonly message: string; readonly details?: MessageErrorDetails };
   readonly request_id: string;
 }
+
+/** Where Anthropic's clients know what to do: without threads, their tool runner sends whole conversations. */
+const NO_THREADS: MessageErrorDetails = { error_code: "thread_unsupported_request" };
 
 /** An error as Anthropic's clients read it; what it adds to the status is the message, which names the parameter. */
 export function toMessageError(error: unknown, requestId: string): MessageErrorBody {
   const { status, body } = toErrorAnswer(error);
+  const { message, param } = body.error;
   const type = TYPES[status] ?? "api_error";
-  return { type: "error", error: { type, message: body.error.message }, request_id: requestId };
+  const details = param === "thread" && { details: NO_THREADS };
+  return { type: "error", error: { type, message, ...details }, request_id: requestId };
 }

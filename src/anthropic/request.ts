@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { ChatTask } from "../domain/chat.ts";
 import { schemaToGrammar } from "../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../openai/body.ts";
-import { CHAT_FIELDS, honoured, type Field } from "../openai/fields.ts";
+import { CHAT_FIELDS, honoured, refused, type Field } from "../openai/fields.ts";
 import { toSettings, toTask, type RequestSettings, type SharedBody } from "../openai/request.ts";
 import { invalidValue } from "../openai/refusal.ts";
 import { integer, number, object, oneOf, string } from "../openai/schemas.ts";
@@ -93,6 +93,8 @@ export const MESSAGE_FIELDS = {
   tool_choice: honoured(toolChoice.optional(), "auto, any, none, or one tool; whether one use is the most"),
   thinking: honoured(thinking.optional(), "whether the model is asked to think; budget_tokens has no effect"),
   output_config: honoured(outputConfig.optional(), "format: a JSON schema of the answer; effort is for the template"),
+  // Not ignored: the client would go on to send nothing but its new messages.
+  thread: refused("this server keeps no conversations. Leave it out and send all messages."),
   metadata: accepted(object()),
   cache_control: accepted(object()),
   service_tier: accepted(oneOf("auto", "standard_only")),

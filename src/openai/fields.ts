@@ -56,6 +56,11 @@ export function neutral<Schema extends z.ZodType>(
   return { use: "neutral", schema: supportedOnly(schema, isNeutral, lack, code).optional(), meaning: lack } as const;
 }
 
+/** No value of this asks for nothing. */
+export function refused(lack: string): Field {
+  return neutral(z.unknown(), (value) => value === undefined, lack);
+}
+
 const anyNumber = z.number({ error: "a number" });
 const isEmpty = (value: readonly unknown[] | object) => Object.keys(value).length === 0;
 const never = () => false;

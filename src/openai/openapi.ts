@@ -228,7 +228,15 @@ const MESSAGE_ERROR = {
   required: ["type", "error", "request_id"],
   properties: {
     type: { const: "error" },
-    error: { type: "object", required: ["type", "message"], properties: { type: text, message: text } },
+    error: {
+      type: "object",
+      required: ["type", "message"],
+      properties: {
+        type: text,
+        message: text,
+        details: { type: "object", required: ["error_code"], properties: { error_code: text } },
+      },
+    },
     request_id: text,
   },
 };

@@ -25,7 +25,7 @@ interface Message {
 
 interface MessageError {
   readonly type: string;
-  readonly error: { readonly type: string; readonly message: string };
+  readonly error: { readonly type: string; readonly message: string; readonly details?: object };
   readonly request_id: string;
 }
 
@@ -178,6 +178,12 @@ describe("messages", () => {
     assert.match(error.message, /maximum context length/);
   });
 
+  test("a thread is refused with the code that makes Anthropic's client send whole conversations", async () => {
+    const { body } = await post({ thread: { type: "continue", previous_message_id: "msg_1" } }).expect(400);
+    assert.deepEqual((body as MessageError).error.details, { error_code: "thread_unsupported_request" });
+    await post({ thread: null }).expect(200);
+  });
+
   const block = { type: "image", source: { type: "base64", media_type: "image/png", data: "" } };
   const tools = [{ name: "f", input_schema: { type: "object" } }];
   const refusals: readonly (readonly [what: string, members: object, param: string])[] = [
@@ -229,6 +235,7 @@ describe("messages", () => {
       "grammar",
     ],
     ["stream that is text", { stream: "yes" }, "stream"],
+    ["a thread", { thread: { type: "create" } }, "thread"],
   ];
   for (const [what, members, param] of refusals) {
     test(`${what} is refused, and the message names ${param}`, async () => {

@@ -5,9 +5,9 @@ import { CodedError } from "../../domain/errors.ts";
 import type { ChatMessage } from "../../domain/generation.ts";
 import { schemaToGrammar } from "../../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../body.ts";
-import { CHAT_FIELDS, honoured, type Field } from "../fields.ts";
+import { CHAT_FIELDS, honoured, refused, type Field } from "../fields.ts";
 import { toSettings, toTask, type RequestSettings } from "../request.ts";
-import { boolean, integer, identifier, nullable, oneOf, string, supportedOnly } from "../schemas.ts";
+import { boolean, integer, identifier, nullable, oneOf, string } from "../schemas.ts";
 import { input, toItems, toMessages, type InputItem } from "./items.ts";
 import { toolChoice, tools, toTools } from "./tools.ts";
 
@@ -70,12 +70,6 @@ const streamOptions = z.object(
   { include_obfuscation: nullable(boolean()) },
   { error: "an object with `include_obfuscation`" },
 );
-
-const refused = (lack: string): Field => ({
-  use: "neutral",
-  schema: supportedOnly(z.unknown(), (value) => value === undefined, lack, "unsupported_parameter").optional(),
-  meaning: lack,
-});
 
 /** Every member that a body of POST /v1/responses may hold. */
 export const RESPONSE_FIELDS = {
