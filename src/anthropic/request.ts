@@ -3,56 +3,13 @@ import { z } from "zod";
 import type { ChatTask } from "../domain/chat.ts";
 import { schemaToGrammar } from "../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../openai/body.ts";
-import { CHAT_FIELDS, honoured, refused, type Field } from "../openai/fields.ts";
-import { toSettings, toTask, type RequestSettings, type SharedBody } from "../openai/request.ts";
+import { accepted, asIgnored, honoured, refused, type Field } from "../openai/field.ts";
+import { REPORT_FIELDS, SHARED_FIELDS, TEMPLATE_FIELDS } from "../openai/fields.ts";
+import { toSettings, toTask, type RequestSettings } from "../openai/request.ts";
 import { invalidValue } from "../openai/refusal.ts";
 import { integer, number, object, oneOf, string } from "../openai/schemas.ts";
 import { messages, system, toMessages, type WireMessage } from "./blocks.ts";
 import { toolChoice, tools, toTools } from "./tools.ts";
-
-const {
-  messages: _messages,
-  max_completion_tokens: _maxCompletionTokens,
-  max_tokens: _maxTokens,
-  n_predict: _nPredict,
-  n: _n,
-  n_cmpl: _nCmpl,
-  stop: _stop,
-  stream_options: _streamOptions,
-  logprobs: _logprobs,
-  top_logprobs: _topLogprobs,
-  n_probs: _nProbs,
-  post_sampling_probs: _postSamplingProbs,
-  tools: _tools,
-  tool_choice: _toolChoice,
-  parallel_tool_calls: _parallelToolCalls,
-  functions: _functions,
-  function_call: _functionCall,
-  response_format: _responseFormat,
-  modalities: _modalities,
-  audio: _audio,
-  web_search_options: _webSearchOptions,
-  moderation: _moderation,
-  reasoning_effort: _reasoningEffort,
-  reasoning_format: _reasoningFormat,
-  add_generation_prompt: _addGenerationPrompt,
-  continue_final_message: _continueFinalMessage,
-  user: _user,
-  safety_identifier: _safetyIdentifier,
-  metadata: _metadata,
-  store: _store,
-  service_tier: _serviceTier,
-  prompt_cache_key: _promptCacheKey,
-  prompt_cache_options: _promptCacheOptions,
-  prompt_cache_retention: _promptCacheRetention,
-  verbosity: _verbosity,
-  prediction: _prediction,
-  timings_per_token: _timingsPerToken,
-  return_progress: _returnProgress,
-  return_tokens: _returnTokens,
-  response_fields: _responseFields,
-  ...shared
-} = CHAT_FIELDS;
 
 const MAX_STOPS = 64;
 const stopError = { error: `an array of at most ${MAX_STOPS} strings` };
@@ -74,16 +31,14 @@ const outputConfig = z.object(
   { error: "an object with `effort` or `format`" },
 );
 
-function accepted(schema: z.ZodType): Field {
-  return { use: "accepted", schema: schema.optional(), meaning: "no effect on the text" };
-}
-
 /** Every member that the body of POST /v1/messages may hold. */
 export const MESSAGE_FIELDS = {
   messages: honoured(messages, "the conversation to continue; an assistant's message at the end is gone on with"),
   max_tokens: honoured(integer(1), "tokens of the answer, required"),
   system: honoured(system.optional(), "a system message in front"),
-  ...shared,
+  ...SHARED_FIELDS,
+  ...TEMPLATE_FIELDS,
+  ...asIgnored(REPORT_FIELDS),
   temperature: honoured(number(0, 1).default(0.8), "0 is greedy"),
   stop_sequences: honoured(
     z.array(string(), stopError).max(MAX_STOPS, stopError).default([]),
@@ -134,15 +89,14 @@ function toRequest(fields: MessageBody, ignored: readonly string[]): MessageRequ
   const format = fields.output_config?.format ?? undefined;
   if (format !== undefined) refuseOtherForms(fields);
   const budget = fields.thinking?.type === "enabled" && typeof fields.thinking.budget_tokens === "number";
-  const sharedFields = fields as unknown as SharedBody;
-  const generate = toTask({ ...sharedFields, stop: fields.stop_sequences }, 1, fields.max_tokens);
+  const generate = toTask({ ...fields, stop: fields.stop_sequences }, 1, fields.max_tokens);
   const schema = { strict: false, param: "output_config.format.schema" };
   const named = toTools(fields.tools, fields.tool_choice);
   if (named.tools.length > 0 && fields.grammar !== undefined && fields.grammar !== "") {
     throw invalidValue("grammar", "it left out beside 'tools', whose calls have a form of their own");
   }
   return {
-    ...toSettings(sharedFields, budget ? [...ignored, "thinking.budget_tokens"] : ignored),
+    ...toSettings(fields, budget ? [...ignored, "thinking.budget_tokens"] : ignored),
     task: {
       messages: toMessages(fields.messages, fields.system),
       ...named,

@@ -36,6 +36,7 @@ class Answer {
   readonly #parser: AnswerParser;
   /** Of text that the parser holds back. */
   #tokens: TokenChance[] = [];
+  #ids: number[] = [];
   thinkingTokens = 0;
 
   constructor(choice: number, options: Omit<ParserOptions, "newId">) {
@@ -48,24 +49,27 @@ class Answer {
     const pieces = this.#parser.push(text);
     if (thought || this.#parser.isThinking) this.thinkingTokens += (ids ?? tokens ?? []).length;
     if (tokens !== undefined) this.#tokens.push(...tokens);
+    if (ids !== undefined) this.#ids.push(...ids);
     // Tokens whose text shows nothing still have their place in the report.
     if (pieces.length === 0) return [];
     return pieces.map((piece) => ({
       ...piece,
       choice: this.#choice,
       ...(tokens !== undefined && { tokens: this.#takeTokens() }),
+      ...(ids !== undefined && { ids: this.#takeIds() }),
       ...(timings !== undefined && { timings }),
     }));
   }
 
   end(): ChatStep[] {
     const pieces = this.#parser.end();
-    const report = this.#tokens.length > 0;
-    if (pieces.length === 0 && report) pieces.push(this.#emptyPiece());
+    const [report, reportIds] = [this.#tokens.length > 0, this.#ids.length > 0];
+    if (pieces.length === 0 && (report || reportIds)) pieces.push(this.#emptyPiece());
     return pieces.map((piece) => ({
       ...piece,
       choice: this.#choice,
       ...(report && { tokens: this.#takeTokens() }),
+      ...(reportIds && { ids: this.#takeIds() }),
     }));
   }
 
@@ -84,6 +88,12 @@ class Answer {
     const tokens = this.#tokens;
     this.#tokens = [];
     return tokens;
+  }
+
+  #takeIds(): number[] {
+    const ids = this.#ids;
+    this.#ids = [];
+    return ids;
   }
 }
 

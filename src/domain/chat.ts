@@ -65,6 +65,8 @@ export interface ChatPiece {
   readonly choice: number;
   /** The tokens whose text ends here, where they were asked for. */
   readonly tokens?: readonly TokenChance[];
+  /** Their ids, where they were asked for. */
+  readonly ids?: readonly number[];
   readonly timings?: Timings;
 }
 

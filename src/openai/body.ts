@@ -1,7 +1,7 @@
 import type { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
-import type { Field } from "./fields.ts";
+import type { Field } from "./field.ts";
 import { toRefusal } from "./refusal.ts";
 
 export interface ReadBody<Fields> {

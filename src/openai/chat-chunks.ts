@@ -1,6 +1,6 @@
 import type { ChatFinishReason, ChatStep } from "../domain/chat.ts";
 import type { Progress, Timings, TokenChance } from "../domain/generation.ts";
-import { toReason } from "./chat-response.ts";
+import { toReason, type TokenReport } from "./chat-response.ts";
 import { toLogprobs } from "./logprobs.ts";
 import { toProgress } from "./progress.ts";
 import type { AnswerHead } from "./response.ts";
@@ -9,6 +9,7 @@ import { toTimings, toUsage } from "./usage.ts";
 export interface ChatChunkOptions {
   readonly choices: number;
   readonly includeUsage: boolean;
+  readonly report: Omit<TokenReport, "logprobs">;
   /** Calls are written as the old `function_call`. */
   readonly oldCalls: boolean;
 }
@@ -21,7 +22,7 @@ export interface ChatChunkOptions {
  */
 export function createChatChunkEncoder(
   { id, created, model, fingerprint }: AnswerHead,
-  { choices, includeUsage, oldCalls }: ChatChunkOptions,
+  { choices, includeUsage, report, oldCalls }: ChatChunkOptions,
 ): (step: ChatStep) => string {
   const common = { id, object: "chat.completion.chunk", created, model, system_fingerprint: fingerprint };
   // `{…,"choices":[` without the end of the object
@@ -35,13 +36,15 @@ export function createChatChunkEncoder(
 
   function event(choice: number, delta: string, piece: Extras = {}): string {
     const { tokens, timings, progress } = piece;
-    if (tokens === undefined && timings === undefined && progress === undefined) {
+    const ids = report.ids ? piece.ids : undefined;
+    if (tokens === undefined && timings === undefined && progress === undefined && ids === undefined) {
       return starts[choice] + delta + withoutExtras;
     }
-    const logprobs = tokens === undefined ? "null" : JSON.stringify(toLogprobs(tokens));
+    const logprobs = tokens === undefined ? "null" : JSON.stringify(toLogprobs(tokens, report.postSampling));
+    const numbers = ids === undefined ? "" : `,"tokens":${JSON.stringify(ids)}`;
     const times = timings === undefined ? "" : `,"timings":${JSON.stringify(toTimings(timings))}`;
     const evaluated = progress === undefined ? "" : `,"prompt_progress":${JSON.stringify(toProgress(progress))}`;
-    return `${starts[choice]}${delta},"logprobs":${logprobs},"finish_reason":null}]${usage}${times}${evaluated}}\n\n`;
+    return `${starts[choice]}${delta},"logprobs":${logprobs},"finish_reason":null${numbers}}]${usage}${times}${evaluated}}\n\n`;
   }
 
   function reasonChoice(choice: number, reason: ChatFinishReason): string {
@@ -53,7 +56,7 @@ export function createChatChunkEncoder(
       case "text":
       case "thinking": {
         // An empty piece without tokens would be an event that says nothing.
-        if (step.text === "" && !step.tokens?.length) return "";
+        if (step.text === "" && !step.tokens?.length && !(report.ids && step.ids?.length)) return "";
         const member = step.type === "text" ? "content" : "reasoning_content";
         return event(step.choice, `{"${member}":${JSON.stringify(step.text)}}`, step);
       }
@@ -91,6 +94,7 @@ export function createChatChunkEncoder(
 
 interface Extras {
   readonly tokens?: readonly TokenChance[];
+  readonly ids?: readonly number[];
   readonly timings?: Timings;
   readonly progress?: Progress;
 }

@@ -12,6 +12,7 @@ export interface ChatAnswer {
   readonly calls: ToolCall[];
   /** In the order of sampling, where they were asked for. */
   readonly tokens: TokenChance[];
+  readonly ids: number[];
   reason: ChatFinishReason;
 }
 
@@ -28,6 +29,7 @@ async function collectChat(choices: number, steps: AsyncIterable<ChatStep>): Pro
     thinking: "",
     calls: [],
     tokens: [],
+    ids: [],
     reason: "stop",
   }));
   let usage: ChatUsage | undefined;
@@ -44,14 +46,24 @@ async function collectChat(choices: number, steps: AsyncIterable<ChatStep>): Pro
         answer.calls[step.call] = { ...call, arguments: call.arguments + step.text };
       } else answer[step.type] += step.text;
       answer.tokens.push(...(step.tokens ?? []));
+      answer.ids.push(...(step.ids ?? []));
     }
   }
   return { answers, usage, timings };
 }
 
+/** What an answer shows of its tokens. */
+export interface TokenReport {
+  readonly logprobs: boolean;
+  /** Probabilities are those after the samplers, and named so. */
+  readonly postSampling: boolean;
+  /** Whether the tokens' ids are sent. */
+  readonly ids: boolean;
+}
+
 export interface ChatForm {
   readonly choices: number;
-  readonly logprobs: boolean;
+  readonly report: TokenReport;
   /** Calls are written as the old `function_call`. */
   readonly oldCalls: boolean;
   /** Members that are wanted; none is all. */
@@ -61,7 +73,7 @@ export interface ChatForm {
 /** All steps → one `chat.completion`. */
 export async function toChatCompletion(
   head: AnswerHead,
-  { choices, logprobs, oldCalls, fields }: ChatForm,
+  { choices, report, oldCalls, fields }: ChatForm,
   steps: AsyncIterable<ChatStep>,
 ): Promise<Answer> {
   const { answers, usage, timings } = await collectChat(choices, steps);
@@ -75,8 +87,9 @@ export async function toChatCompletion(
     choices: answers.map((answer, index) => ({
       index,
       finish_reason: toReason(answer.reason, oldCalls),
-      logprobs: logprobs ? toLogprobs(answer.tokens) : null,
+      logprobs: report.logprobs ? toLogprobs(answer.tokens, report.postSampling) : null,
       message: toMessage(answer, oldCalls),
+      ...(report.ids && { tokens: answer.ids }),
     })),
     ...(usage && { usage: toUsage(usage) }),
     ...(timings && { timings: toTimings(timings) }),

@@ -3,8 +3,9 @@ import { z } from "zod";
 import { CodedError } from "../domain/errors.ts";
 import type { GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
-import { CHAT_FIELDS, honoured, tokenLimit } from "./fields.ts";
-import { toTask, toSettings, type RequestSettings } from "./request.ts";
+import { honoured, type Field } from "./field.ts";
+import { ACCOUNT_FIELDS, CHOICE_FIELDS, REPORT_FIELDS, SHARED_FIELDS, tokenLimit } from "./fields.ts";
+import { ignoredOf, toTask, toSettings, type RequestSettings } from "./request.ts";
 import { boolean, integer, string } from "./schemas.ts";
 import { textList } from "./token-parts.ts";
 
@@ -17,44 +18,17 @@ const prompt = textList(MAX_PROMPTS, "prompts");
 
 const maxTokensError = { error: "an integer of at least 0, or -1 for no limit" };
 
-const {
-  messages: _messages,
-  max_completion_tokens: _maxCompletionTokens,
-  logprobs: _logprobs,
-  top_logprobs: _topLogprobs,
-  tools: _tools,
-  tool_choice: _toolChoice,
-  parallel_tool_calls: _parallelToolCalls,
-  functions: _functions,
-  function_call: _functionCall,
-  modalities: _modalities,
-  audio: _audio,
-  web_search_options: _webSearchOptions,
-  reasoning_effort: _reasoningEffort,
-  reasoning_format: _reasoningFormat,
-  chat_template_kwargs: _chatTemplateKwargs,
-  add_generation_prompt: _addGenerationPrompt,
-  continue_final_message: _continueFinalMessage,
-  ...shared
-} = CHAT_FIELDS;
-
-/** More would be a vocabulary for each token. */
-const MAX_PROBABILITIES = 1000;
-
-/** What all routes that continue a text take: the chat route's fields without those that belong to conversations. */
+/** What all routes that continue a text take. */
 export const TEXT_FIELDS = {
-  ...shared,
+  ...SHARED_FIELDS,
+  ...CHOICE_FIELDS,
+  ...REPORT_FIELDS,
   n_probs: honoured(
-    integer(0, MAX_PROBABILITIES).default(0),
+    REPORT_FIELDS.n_probs.schema,
     "likeliest tokens reported beside each, with the probabilities of all",
   ),
-  post_sampling_probs: honoured(boolean().default(false), "report probabilities as the samplers leave them"),
-  return_tokens: honoured(boolean().default(false), "report the answer's token ids as `tokens`"),
-  response_fields: honoured(
-    z.array(string(), { error: "an array of strings" }).default([]),
-    "keep only these members; `a/b` lifts b out of a",
-  ),
-} as const;
+  ...ACCOUNT_FIELDS,
+} as const satisfies Record<string, Field>;
 
 export const COMPLETION_FIELDS = {
   prompt: honoured(prompt, "what to continue: a string, token ids, or an array of several such prompts"),
@@ -110,7 +84,7 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
     ...(fields.echo && likeliest !== undefined && { promptLogprobs: likeliest }),
   };
   return {
-    ...toSettings(fields, isStream && fields.response_fields.length > 0 ? [...ignored, "response_fields"] : ignored),
+    ...toSettings(fields, ignoredOf(fields, ignored)),
     generate: fields.prompt.map((parts) => ({ prompt: toPrompt(parts, fields.suffix), ...task })),
     echo: fields.echo,
     wanted,

@@ -2,7 +2,7 @@ import { z } from "zod";
 
 import type { TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
-import { honoured, type Field } from "./fields.ts";
+import { honoured, type Field } from "./field.ts";
 import { integer, oneOf, string } from "./schemas.ts";
 import { textList } from "./token-parts.ts";
 

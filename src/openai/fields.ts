@@ -6,60 +6,8 @@ import { messages } from "./messages.ts";
 import { samplers } from "./samplers.ts";
 import { responseFormat } from "./structure.ts";
 import { oldFunctionCall, oldFunctions, toolChoice, tools } from "./tools.ts";
-import {
-  array,
-  boolean,
-  integer,
-  number,
-  numberAbove,
-  object,
-  oneOf,
-  string,
-  supportedOnly,
-  type UnsupportedCode,
-} from "./schemas.ts";
-
-/**
- * What a request field does:
- * - honoured: shapes the answer;
- * - accepted: checked; says something about the caller's account or habits, and nothing about the text;
- * - ignored: checked; a hint that this server does not take, reported in `X-Ignored-Params`;
- * - neutral: refused by name unless its value asks for nothing.
- */
-type FieldUse = "honoured" | "accepted" | "ignored" | "neutral";
-
-export interface Field {
-  readonly use: FieldUse;
-  readonly schema: z.ZodType;
-  /** One phrase, for the tables that are generated from this. */
-  readonly meaning: string;
-}
-
-export function honoured<Schema extends z.ZodType>(schema: Schema, meaning: string) {
-  return { use: "honoured", schema, meaning } as const;
-}
-
-function accepted<Schema extends z.ZodType>(schema: Schema, meaning = "no effect on the text") {
-  return { use: "accepted", schema: schema.optional(), meaning } as const;
-}
-
-function ignored<Schema extends z.ZodType>(schema: Schema, meaning = "no effect, reported as ignored") {
-  return { use: "ignored", schema: schema.optional(), meaning } as const;
-}
-
-export function neutral<Schema extends z.ZodType>(
-  schema: Schema,
-  isNeutral: (value: z.output<Schema>) => boolean,
-  lack: string,
-  code: UnsupportedCode = "unsupported_parameter",
-) {
-  return { use: "neutral", schema: supportedOnly(schema, isNeutral, lack, code).optional(), meaning: lack } as const;
-}
-
-/** No value of this asks for nothing. */
-export function refused(lack: string): Field {
-  return neutral(z.unknown(), (value) => value === undefined, lack);
-}
+import { accepted, honoured, ignored, neutral, type Field } from "./field.ts";
+import { array, boolean, integer, number, numberAbove, object, oneOf, string } from "./schemas.ts";
 
 const anyNumber = z.number({ error: "a number" });
 const isEmpty = (value: readonly unknown[] | object) => Object.keys(value).length === 0;
@@ -103,31 +51,10 @@ const responseFields = z.array(string(), { error: "an array of strings" });
 
 const NO_AUDIO = "the model reads and writes text only. Leave it out.";
 
-/**
- * Every member that a chat request's body may hold. Validation happens from this table, in its order; members that
- * are not in it are ignored and reported. Meanings and defaults are OpenAI's and llama.cpp's.
- */
-export const CHAT_FIELDS = {
-  messages: honoured(messages, "the conversation to continue"),
+/** What every generating route takes, with the same meaning. */
+export const SHARED_FIELDS = {
   model: honoured(string().optional(), "the served model's id or an alias; absent or empty is the served model"),
-
-  max_completion_tokens: honoured(tokenLimit.optional(), "tokens of each answer; -1 is no limit"),
-  max_tokens: honoured(tokenLimit.optional(), "old name of max_completion_tokens, which wins"),
-  n_predict: honoured(integer(-1).optional(), "llama.cpp's name of max_tokens; wins over both, may be 0"),
-  n: honoured(integer(1, 128).optional(), "answers to the one prompt"),
-  n_cmpl: honoured(integer(1, 128).optional(), "llama.cpp's name of n, which wins"),
-  stop: honoured(stop.optional(), "texts that end an answer"),
-
   stream: honoured(boolean().default(false), "send the answer in pieces"),
-  stream_options: honoured(
-    z
-      .object(
-        { include_usage: boolean().nullish(), include_obfuscation: boolean().nullish() },
-        { error: "an object with `include_usage`" },
-      )
-      .optional(),
-    "include_usage: end the stream with the token counts",
-  ),
   sse_ping_interval: honoured(pingInterval.optional(), "seconds of silence before a comment is sent; -1 never"),
 
   temperature: honoured(number(0, 2).default(0.8), "0 is greedy"),
@@ -159,63 +86,14 @@ export const CHAT_FIELDS = {
   logit_bias: honoured(logitBias.default([]), "added to tokens' logits, by id or text; false is never"),
   ignore_eos: honoured(boolean().default(false), "no end token is ever chosen"),
   seed: honoured(seed.optional(), "same seed and request, same text; -1 is random"),
+  penalize_nl: ignored(boolean()),
+  tfs_z: ignored(anyNumber),
 
-  logprobs: honoured(boolean().default(false), "report each token's probability, before any sampler"),
-  top_logprobs: honoured(integer(0, 20).default(0), "likeliest tokens reported beside each; needs logprobs"),
-
-  user: accepted(string()),
-  safety_identifier: accepted(string()),
-  metadata: accepted(metadata),
-  store: accepted(boolean()),
-  service_tier: accepted(oneOf("auto", "default", "flex", "scale", "priority")),
-  prompt_cache_key: accepted(string()),
-  prompt_cache_options: accepted(object()),
-  prompt_cache_retention: accepted(oneOf("in_memory", "in-memory", "24h")),
-  verbosity: accepted(oneOf("low", "medium", "high")),
-  prediction: accepted(object()),
-
-  tools: honoured(tools.optional(), "functions that the answer may call"),
-  tool_choice: honoured(toolChoice.optional(), "whether the answer may, or must, call some, one or none of them"),
-  parallel_tool_calls: honoured(boolean().default(true), "false: at most one call"),
-  functions: honoured(oldFunctions.optional(), "old form of tools"),
-  function_call: honoured(oldFunctionCall.optional(), "old form of tool_choice"),
-  response_format: honoured(responseFormat.optional(), "the answer's form: text, a JSON object, or JSON of a schema"),
   json_schema: honoured(object().optional(), "llama.cpp's: the schema of the answer, which is JSON"),
   grammar: honoured(string().optional(), "llama.cpp's: GBNF with a rule `root` that the answer follows"),
   grammar_lazy: ignored(boolean()),
   grammar_triggers: ignored(array()),
   preserved_tokens: ignored(array()),
-
-  n_probs: honoured(integer(0, MAX_PROBABILITIES).default(0), "llama.cpp's: logprobs with so many top_logprobs"),
-  post_sampling_probs: honoured(boolean().default(false), "report probabilities as the samplers leave them"),
-
-  modalities: neutral(
-    z.array(string(), { error: "an array of strings" }),
-    (kinds) => kinds.every((kind) => kind === "text"),
-    'the model writes text only. Leave it out or give ["text"].',
-    "unsupported_value",
-  ),
-  audio: neutral(object(), never, NO_AUDIO),
-  web_search_options: neutral(object(), never, "this server does not search the web. Leave it out."),
-  moderation: neutral(object(), never, "this server does not moderate. Leave it out."),
-
-  reasoning_effort: honoured(
-    oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max").optional(),
-    "given to the model's template; none asks it not to think",
-  ),
-  reasoning_format: honoured(
-    oneOf("none", "auto", "deepseek").default("auto"),
-    "where thinking text goes: into the answer (none) or into reasoning_content",
-  ),
-  chat_template_kwargs: honoured(object().optional(), "further variables for the model's template"),
-  add_generation_prompt: honoured(boolean().optional(), "false: no new turn is opened for the answer"),
-  continue_final_message: honoured(
-    boolean().optional(),
-    "go on with the last message; an assistant's is gone on with unless this is false",
-  ),
-
-  penalize_nl: ignored(boolean()),
-  tfs_z: ignored(anyNumber),
 
   cache_prompt: honoured(boolean().default(true), "false: evaluate all of the prompt again"),
   id_slot: honoured(integer(-1).optional(), "the slot that is wanted, where it is free; -1 is any"),
@@ -228,12 +106,99 @@ export const CHAT_FIELDS = {
     z.int({ error: "an integer" }).optional(),
     "end at the first line end after this time; 0 and less is no limit",
   ),
+  lora: neutral(array(), isEmpty, "the server has loaded no adapter. Leave it out."),
+} as const satisfies Record<string, Field>;
+
+/** What the routes take that can give several answers. */
+export const CHOICE_FIELDS = {
+  n_predict: honoured(integer(-1).optional(), "llama.cpp's name of max_tokens; wins over both, may be 0"),
+  n_cmpl: honoured(integer(1, 128).optional(), "llama.cpp's name of n, which wins"),
+  stop: honoured(stop.optional(), "texts that end an answer"),
+  stream_options: honoured(
+    z
+      .object(
+        { include_usage: boolean().nullish(), include_obfuscation: boolean().nullish() },
+        { error: "an object with `include_usage`" },
+      )
+      .optional(),
+    "include_usage: end the stream with the token counts",
+  ),
+  response_format: honoured(responseFormat.optional(), "the answer's form: text, a JSON object, or JSON of a schema"),
+} as const satisfies Record<string, Field>;
+
+/** What else an answer tells, where its form has room for it. */
+export const REPORT_FIELDS = {
+  n_probs: honoured(integer(0, MAX_PROBABILITIES).default(0), "llama.cpp's: logprobs with so many top_logprobs"),
+  post_sampling_probs: honoured(boolean().default(false), "report probabilities as the samplers leave them"),
   timings_per_token: honoured(boolean().default(false), "send timings with each piece of a stream"),
   return_progress: honoured(boolean().default(false), "report in a stream how far the prompt is evaluated"),
-  return_tokens: ignored(boolean()),
+  return_tokens: honoured(boolean().default(false), "report the answer's token ids as `tokens`"),
   response_fields: honoured(responseFields.default([]), "keep only these members of a whole answer; `a/b` lifts b"),
-  lora: neutral(array(), isEmpty, "the server has loaded no adapter. Leave it out."),
   verbose: ignored(boolean()),
+} as const satisfies Record<string, Field>;
+
+/** What OpenAI's service asks of its customers. */
+export const ACCOUNT_FIELDS = {
+  user: accepted(string()),
+  safety_identifier: accepted(string()),
+  metadata: accepted(metadata),
+  store: accepted(boolean()),
+  service_tier: accepted(oneOf("auto", "default", "flex", "scale", "priority")),
+  prompt_cache_key: accepted(string()),
+  prompt_cache_options: accepted(object()),
+  prompt_cache_retention: accepted(oneOf("in_memory", "in-memory", "24h")),
+  verbosity: accepted(oneOf("low", "medium", "high")),
+  prediction: accepted(object()),
+  moderation: neutral(object(), never, "this server does not moderate. Leave it out."),
+} as const satisfies Record<string, Field>;
+
+/** What the routes take that put a conversation into the model's template. */
+export const TEMPLATE_FIELDS = {
+  chat_template_kwargs: honoured(object().optional(), "further variables for the model's template"),
+} as const satisfies Record<string, Field>;
+
+/**
+ * Every member that a chat request's body may hold. Validation happens from this table, in its order; members that
+ * are not in it are ignored and reported. Meanings and defaults are OpenAI's and llama.cpp's.
+ */
+export const CHAT_FIELDS = {
+  messages: honoured(messages, "the conversation to continue"),
+  max_completion_tokens: honoured(tokenLimit.optional(), "tokens of each answer; -1 is no limit"),
+  max_tokens: honoured(tokenLimit.optional(), "old name of max_completion_tokens, which wins"),
+  n: honoured(integer(1, 128).optional(), "answers to the one prompt"),
+  ...SHARED_FIELDS,
+  ...CHOICE_FIELDS,
+  logprobs: honoured(boolean().default(false), "report each token's probability, before any sampler"),
+  top_logprobs: honoured(integer(0, 20).default(0), "likeliest tokens reported beside each; needs logprobs"),
+  tools: honoured(tools.optional(), "functions that the answer may call"),
+  tool_choice: honoured(toolChoice.optional(), "whether the answer may, or must, call some, one or none of them"),
+  parallel_tool_calls: honoured(boolean().default(true), "false: at most one call"),
+  functions: honoured(oldFunctions.optional(), "old form of tools"),
+  function_call: honoured(oldFunctionCall.optional(), "old form of tool_choice"),
+  modalities: neutral(
+    z.array(string(), { error: "an array of strings" }),
+    (kinds) => kinds.every((kind) => kind === "text"),
+    'the model writes text only. Leave it out or give ["text"].',
+    "unsupported_value",
+  ),
+  audio: neutral(object(), never, NO_AUDIO),
+  web_search_options: neutral(object(), never, "this server does not search the web. Leave it out."),
+  reasoning_effort: honoured(
+    oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max").optional(),
+    "given to the model's template; none asks it not to think",
+  ),
+  reasoning_format: honoured(
+    oneOf("none", "auto", "deepseek").default("auto"),
+    "where thinking text goes: into the answer (none) or into reasoning_content",
+  ),
+  add_generation_prompt: honoured(boolean().optional(), "false: no new turn is opened for the answer"),
+  continue_final_message: honoured(
+    boolean().optional(),
+    "go on with the last message; an assistant's is gone on with unless this is false",
+  ),
+  ...TEMPLATE_FIELDS,
+  ...REPORT_FIELDS,
+  ...ACCOUNT_FIELDS,
 } as const satisfies Record<string, Field>;
 
 export const chatBody = z.object(schemaOf(CHAT_FIELDS));

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import { readBody, schemaOf } from "./body.ts";
-import { honoured } from "./fields.ts";
+import { honoured } from "./field.ts";
 import { NATIVE_TEXT_FIELDS, toNativeTask, type NativeRequest } from "./native-request.ts";
 import { string } from "./schemas.ts";
 

@@ -3,10 +3,11 @@ import { z } from "zod";
 import type { GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { TEXT_FIELDS } from "./completion-request.ts";
-import { honoured, neutral } from "./fields.ts";
+import { honoured, neutral } from "./field.ts";
+import { nativeLogitBias } from "./logit-bias.ts";
 import { toNativeSettings, type NativeSettings } from "./native-settings.ts";
 import { toTask, toSettings, type RequestSettings } from "./request.ts";
-import { array, string } from "./schemas.ts";
+import { array, integer, string } from "./schemas.ts";
 import { tokenizedPart, tokenizedParts } from "./token-parts.ts";
 
 const MAX_PROMPTS = 256;
@@ -53,6 +54,9 @@ export const NATIVE_TEXT_FIELDS = {
   temperature: honoured(z.number(atLeastZero).min(0, atLeastZero).default(0.8), "0 is greedy"),
   presence_penalty: honoured(anyNumber.default(0), "subtracted once from tokens seen"),
   frequency_penalty: honoured(anyNumber.default(0), "subtracted for each time a token was seen"),
+  logit_bias: honoured(nativeLogitBias.default([]), "added to tokens' logits, by id or text; false is never"),
+  max_tokens: honoured(integer(-1).optional(), "another name of n_predict, which wins"),
+  n: honoured(integer(1, 128).optional(), "answers to each prompt"),
   image_data: neutral(array(), isEmpty, TEXT_ONLY),
   multimodal_data: neutral(array(), isEmpty, TEXT_ONLY),
   system_prompt: {
@@ -101,7 +105,7 @@ export function parseNativeRequest(body: unknown): NativeRequest {
 
 /** What native routes make of a body beside its prompt. */
 export function toNativeTask(
-  fields: NativeSettings,
+  fields: NativeSettings & { readonly n?: number | undefined; readonly max_tokens?: number | undefined },
   ignored: readonly string[],
   prompts: readonly Prompt[],
 ): NativeRequest {

@@ -1,15 +1,9 @@
 import type { GenerateRequest, LogitBias } from "../domain/generation.ts";
-import type { SharedBody } from "./request.ts";
+import type { CHOICE_FIELDS, REPORT_FIELDS } from "./fields.ts";
+import type { BodyOf, SharedBody } from "./request.ts";
 
 /** What of a native body shapes the text, with the wire's defaults filled in. */
-export type NativeSettings = SharedBody & {
-  readonly n?: number | undefined;
-  readonly max_tokens?: number | undefined;
-  readonly n_probs: number;
-  readonly post_sampling_probs: boolean;
-  readonly return_tokens: boolean;
-  readonly response_fields: readonly string[];
-};
+export type NativeSettings = SharedBody & BodyOf<typeof CHOICE_FIELDS> & BodyOf<typeof REPORT_FIELDS>;
 
 /** llama.cpp's `generation_settings`: every parameter by its name, defaults filled in. */
 export function toNativeSettings(

@@ -9,8 +9,16 @@ import {
   type MirostatSettings,
   type SamplingOptions,
 } from "../domain/generation.ts";
-import { readBody } from "./body.ts";
-import { CHAT_FIELDS, chatBody, DEFAULT_DRY_BASE } from "./fields.ts";
+import { readBody, type schemaOf } from "./body.ts";
+import type { Field } from "./field.ts";
+import {
+  CHAT_FIELDS,
+  chatBody,
+  DEFAULT_DRY_BASE,
+  type CHOICE_FIELDS,
+  type REPORT_FIELDS,
+  type SHARED_FIELDS,
+} from "./fields.ts";
 import { toChatMessage } from "./messages.ts";
 import { toGrammar } from "./structure.ts";
 import { toTools } from "./tools.ts";
@@ -34,34 +42,21 @@ export interface ChatRequest extends RequestSettings {
   readonly task: ChatTask;
   /** Calls are written as the old `function_call`. */
   readonly oldCalls: boolean;
+  readonly returnTokens: boolean;
   /** Members of a whole answer that are wanted; none is all. */
   readonly responseFields: readonly string[];
 }
 
 type ChatBody = z.output<typeof chatBody>;
-/** What the chat route's fields have in common with the other generating routes'. */
-export type SharedBody = Omit<ChatBody, OwnFields>;
-type OwnFields =
-  | "messages"
-  | "n"
-  | "max_tokens"
-  | "max_completion_tokens"
-  | "logprobs"
-  | "top_logprobs"
-  | "n_probs"
-  | "post_sampling_probs"
-  | "return_tokens"
-  | "response_fields"
-  | "tools"
-  | "tool_choice"
-  | "parallel_tool_calls"
-  | "functions"
-  | "function_call"
-  | "reasoning_effort"
-  | "chat_template_kwargs"
-  | "add_generation_prompt"
-  | "continue_final_message"
-  | "reasoning_format";
+
+/** What a body comes to that a table of fields describes. */
+export type BodyOf<Table extends Record<string, Field>> = z.output<z.ZodObject<ReturnType<typeof schemaOf<Table>>>>;
+/** What every generating route's fields come to, and of the others' those that shape the text. */
+export type SharedBody = BodyOf<typeof SHARED_FIELDS> &
+  Partial<
+    Pick<BodyOf<typeof CHOICE_FIELDS>, "stop" | "stream_options" | "response_format"> &
+      Pick<BodyOf<typeof REPORT_FIELDS>, "timings_per_token" | "return_progress">
+  >;
 
 /**
  * Body of POST /v1/chat/completions → what the engine is asked.
@@ -82,9 +77,10 @@ export function parseChatRequest(body: unknown): ChatRequest {
   const { oldCalls, ...tools } = toTools(fields);
   const generate = toTask(fields, fields.n ?? fields.n_cmpl ?? 1, limit);
   return {
-    ...toSettings(fields, ignored),
+    ...toSettings(fields, ignoredOf(fields, ignored)),
     oldCalls,
-    responseFields: fields.response_fields,
+    returnTokens: fields.return_tokens,
+    responseFields: fields.stream ? [] : fields.response_fields,
     task: {
       messages: fields.messages.map(toChatMessage),
       ...tools,
@@ -94,6 +90,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
         ...generate,
         topLogprobs: likeliest,
         ...(likeliest !== undefined && fields.post_sampling_probs && { postSampling: true }),
+        ...(fields.return_tokens && { reportIds: true }),
       },
     },
   };
@@ -135,6 +132,14 @@ function toEnding({
   if (goesOn === true) return "continue";
   if (starts === false) return "nothing";
   return canGoOn && starts === undefined && goesOn === undefined ? "continue" : "answer";
+}
+
+/** Streams are sent as they come: no member of theirs can be lifted. */
+export function ignoredOf(
+  { stream, response_fields: names }: Pick<ChatBody, "stream" | "response_fields">,
+  ignored: readonly string[],
+): readonly string[] {
+  return stream && names.length > 0 ? [...ignored, "response_fields"] : ignored;
 }
 
 export function toSettings(fields: SharedBody, ignored: readonly string[]): RequestSettings {
@@ -179,8 +184,8 @@ function toControl(fields: SharedBody): Partial<GenerateRequest> {
     ...(slot >= 0 && { slot }),
     ...(timeLimitMs > 0 && { timeLimitMs }),
     ...(leastIndent > 0 && { leastIndent }),
-    ...(fields.timings_per_token && { reportTimings: true }),
-    ...(fields.return_progress && fields.stream && { reportProgress: true }),
+    ...(fields.timings_per_token === true && { reportTimings: true }),
+    ...(fields.return_progress === true && fields.stream && { reportProgress: true }),
   };
 }
 

@@ -4,7 +4,7 @@ import type { Embedding } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { countTokens, normalized } from "./embeddings.ts";
-import { honoured } from "./fields.ts";
+import { honoured } from "./field.ts";
 import { boolean, integer, string } from "./schemas.ts";
 
 const MAX_DOCUMENTS = 2048;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { TokenizeOptions } from "../domain/engine.ts";
 import type { TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
-import { honoured } from "./fields.ts";
+import { honoured } from "./field.ts";
 import { boolean } from "./schemas.ts";
 import { tokenizedParts } from "./token-parts.ts";
 

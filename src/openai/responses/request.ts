@@ -5,38 +5,12 @@ import { CodedError } from "../../domain/errors.ts";
 import type { ChatMessage } from "../../domain/generation.ts";
 import { schemaToGrammar } from "../../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../body.ts";
-import { CHAT_FIELDS, honoured, refused, type Field } from "../fields.ts";
+import { asIgnored, honoured, refused, type Field } from "../field.ts";
+import { ACCOUNT_FIELDS, CHOICE_FIELDS, REPORT_FIELDS, SHARED_FIELDS, TEMPLATE_FIELDS } from "../fields.ts";
 import { toSettings, toTask, type RequestSettings } from "../request.ts";
 import { boolean, integer, identifier, nullable, oneOf, string } from "../schemas.ts";
 import { input, toItems, toMessages, type InputItem } from "./items.ts";
 import { toolChoice, tools, toTools } from "./tools.ts";
-
-const {
-  messages: _messages,
-  max_completion_tokens: _maxCompletionTokens,
-  max_tokens: _maxTokens,
-  n: _n,
-  n_cmpl: _nCmpl,
-  stream_options: _streamOptions,
-  logprobs: _logprobs,
-  top_logprobs: _topLogprobs,
-  tools: _tools,
-  tool_choice: _toolChoice,
-  parallel_tool_calls: _parallelToolCalls,
-  functions: _functions,
-  function_call: _functionCall,
-  response_format: _responseFormat,
-  modalities: _modalities,
-  audio: _audio,
-  web_search_options: _webSearchOptions,
-  reasoning_effort: _reasoningEffort,
-  reasoning_format: _reasoningFormat,
-  add_generation_prompt: _addGenerationPrompt,
-  continue_final_message: _continueFinalMessage,
-  metadata,
-  store: _store,
-  ...shared
-} = CHAT_FIELDS;
 
 const format = z.discriminatedUnion(
   "type",
@@ -71,6 +45,8 @@ const streamOptions = z.object(
   { error: "an object with `include_obfuscation`" },
 );
 
+const { metadata: _metadata, store: _store, ...account } = ACCOUNT_FIELDS;
+
 /** Every member that a body of POST /v1/responses may hold. */
 export const RESPONSE_FIELDS = {
   input: honoured(input, "a text, or items: messages, calls and their outputs"),
@@ -91,7 +67,7 @@ export const RESPONSE_FIELDS = {
     oneOf("auto", "disabled").default("disabled"),
     "auto drops the oldest items of what is too long",
   ),
-  metadata: honoured(metadata.schema, "kept with the response"),
+  metadata: honoured(ACCOUNT_FIELDS.metadata.schema, "kept with the response"),
   max_tool_calls: {
     use: "accepted",
     schema: integer(1).optional(),
@@ -99,7 +75,12 @@ export const RESPONSE_FIELDS = {
   },
   conversation: refused("this server keeps responses, not conversations. Give previous_response_id."),
   prompt: refused("this server stores no prompt templates. Leave it out."),
-  ...shared,
+  ...SHARED_FIELDS,
+  ...TEMPLATE_FIELDS,
+  n_predict: CHOICE_FIELDS.n_predict,
+  stop: CHOICE_FIELDS.stop,
+  ...asIgnored(REPORT_FIELDS),
+  ...account,
 } as const satisfies Record<string, Field>;
 
 const responseBody = z.object(schemaOf(RESPONSE_FIELDS));

@@ -13,16 +13,12 @@ export function chatCompletions(options: GenerationOptions): RequestHandler {
     idPrefix: "chatcmpl-",
     parse: parseChatRequest,
     start: (engine, { task }, signal) => startChat(engine, task, signal),
-    form: (_engine, { task, oldCalls, includeUsage, responseFields }, head) => {
-      const { choices, topLogprobs } = task.generate;
+    form: (_engine, { task, oldCalls, includeUsage, returnTokens, responseFields }, head) => {
+      const { choices, topLogprobs, postSampling = false } = task.generate;
+      const report = { logprobs: topLogprobs !== undefined, postSampling, ids: returnTokens };
       return {
-        whole: (steps) =>
-          toChatCompletion(
-            head,
-            { choices, logprobs: topLogprobs !== undefined, oldCalls, fields: responseFields },
-            steps,
-          ),
-        encoder: () => createChatChunkEncoder(head, { choices, includeUsage, oldCalls }),
+        whole: (steps) => toChatCompletion(head, { choices, report, oldCalls, fields: responseFields }, steps),
+        encoder: () => createChatChunkEncoder(head, { choices, includeUsage, report, oldCalls }),
         lastEvent: DONE_EVENT,
       };
     },

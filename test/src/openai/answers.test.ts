@@ -8,6 +8,7 @@ import { toChatCompletion } from "../../../src/openai/chat-response.ts";
 import { toErrorAnswer } from "../../../src/openai/error-envelope.ts";
 
 const head = { id: "chatcmpl-1", created: 1731000000, model: "tiny", fingerprint: "fp" };
+const noReport = { logprobs: false, postSampling: false, ids: false };
 const done: ChatStep = {
   type: "done",
   usage: { promptTokens: 9, cachedTokens: 4, completionTokens: 8, thinkingTokens: 0 },
@@ -54,7 +55,7 @@ async function* asStream() {
 
 function chunks(includeUsage: boolean): Record<string, unknown>[] {
   return steps
-    .map(createChatChunkEncoder(head, { choices: 2, includeUsage, oldCalls: false }))
+    .map(createChatChunkEncoder(head, { choices: 2, includeUsage, report: noReport, oldCalls: false }))
     .join("")
     .split("\n\n")
     .filter((event) => event !== "")
@@ -79,7 +80,7 @@ function chunk(index: number, delta: object, reason: string | null = null) {
 test("all steps make one chat completion with every member", async () => {
   const { body } = await toChatCompletion(
     head,
-    { choices: 2, logprobs: false, oldCalls: false, fields: [] },
+    { choices: 2, report: noReport, oldCalls: false, fields: [] },
     asStream(),
   );
   assert.deepEqual(body, {
@@ -214,7 +215,7 @@ test("an answer reports its tokens' probabilities, what cannot be as -9999", asy
   }
   const { body } = await toChatCompletion(
     head,
-    { choices: 1, logprobs: true, oldCalls: false, fields: [] },
+    { choices: 1, report: { ...noReport, logprobs: true }, oldCalls: false, fields: [] },
     asReported(),
   );
   const [choice] = (body as { choices: { logprobs: unknown }[] }).choices;
@@ -223,7 +224,7 @@ test("an answer reports its tokens' probabilities, what cannot be as -9999", asy
 
 test("in a stream the probabilities travel with their text", () => {
   const events = reported
-    .map(createChatChunkEncoder(head, { choices: 1, includeUsage: false, oldCalls: false }))
+    .map(createChatChunkEncoder(head, { choices: 1, includeUsage: false, report: noReport, oldCalls: false }))
     .join("")
     .split("\n\n")
     .filter((event) => event.includes('"bytes"'))

@@ -80,6 +80,7 @@ test("a body with messages only gets llama.cpp's defaults", () => {
     pingMs: 15_000,
     ignored: [],
     oldCalls: false,
+    returnTokens: false,
     responseFields: [],
   });
 });
