@@ -25,8 +25,14 @@ const COLUMNS = {
   ChatRequest: "chat",
   CompletionRequest: "completions",
   NativeRequest: "native",
+  InfillRequest: "infill",
   ResponseRequest: "responses",
   MessageRequest: "messages",
+  EmbeddingRequest: "embeddings",
+  NativeEmbeddingRequest: "native embeddings",
+  RerankRequest: "rerank",
+  TokenizeRequest: "tokenize",
+  DetokenizeRequest: "detokenize",
 } as const;
 
 export async function generatedFiles(): Promise<GeneratedFile[]> {
