@@ -78,9 +78,8 @@ async function imagesOf({ content }: FoundMessage, { rebuild }: VerifyTools): Pr
   const volumeAt = async (index: number) => {
     built ??= rebuild?.volumes(metadata?.name ?? "", refs.length);
     const images = await built;
-    return typeof images === "object"
-      ? (images[index] ?? "this model has fewer volumes when it is built here")
-      : images;
+    if (typeof images !== "object") return images;
+    return images.length === refs.length ? images[index] : otherCount(images.length, refs.length);
   };
   return [
     {
@@ -102,6 +101,11 @@ async function imagesOf({ content }: FoundMessage, { rebuild }: VerifyTools): Pr
       rebuild: () => volumeAt(index),
     })),
   ];
+}
+
+function otherCount(here: number, there: number): string {
+  const volumes = (count: number) => `${count} volume${count === 1 ? "" : "s"}`;
+  return `the model gives ${volumes(here)} here, and the program has ${there}: if a limit was given to deploy, give it here too, with --volume-mib`;
 }
 
 async function verifyImage(

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,6 +12,7 @@ import { PRIVATE_KEY, programOf, sign, wallet } from "../deploy/local/ccn-harnes
 import { eventOf, runCommand, startNodeProcess, type Finished, type NodeProcess } from "../support/commands.ts";
 import { demoModelPath } from "../support/demo-model.ts";
 import { scratchDirectory } from "../support/scratch.ts";
+import { withOneByteChanged } from "../support/tamper.ts";
 import { cannotBuildRuntime, VM_PACKAGES } from "../support/vm-packages.ts";
 
 const scratch = scratchDirectory();
@@ -53,20 +54,6 @@ const network = () => ["--api-server", node.url, "--lockfile", lockfile];
 
 function wrong(done: Finished): readonly FindingEvent[] {
   return done.events.filter((event): event is FindingEvent => event.event === "finding" && !event.ok);
-}
-
-/** Changes one byte in the middle of a file, runs, and puts it back. */
-async function withOneByteChanged<Result>(path: string, run: () => Promise<Result>): Promise<Result> {
-  const bytes = readFileSync(path);
-  const changed = Buffer.from(bytes);
-  const middle = Math.floor(bytes.length / 2);
-  changed[middle] = (changed[middle] ?? 0) ^ 1;
-  writeFileSync(path, changed);
-  try {
-    return await run();
-  } finally {
-    writeFileSync(path, bytes);
-  }
 }
 
 test(
