@@ -2,7 +2,7 @@
  * Writes a model with random weights, for benchmarks: speed does not depend on the values. Shapes are those of real
  * models; the tokenizer is the demo model's, filled up with tokens that no text becomes.
  *
- *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b, 1b or wide, in Q8_0
+ *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b, 1b or wide, in Q8_0; 7b in Q4_K_M
  */
 import { closeSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -17,9 +17,14 @@ interface Shape {
   readonly context: number;
   /** Deviation of the logits, relative to what the weights give; default 1. */
   readonly sharpness?: number;
+  /** As llama.cpp mixes types in Q4_K_M, with an output matrix of its own; the header is filled up to so many bytes. */
+  readonly mixed?: { readonly headerBytes: number };
 }
 
-/** Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary; and one that is nearly all vocabulary. */
+/**
+ * Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary; one that is nearly all vocabulary; and one of the very
+ * tensors and size of OpenHermes-2.5-Mistral-7B in Q4_K_M, 4,368,450,304 bytes, no two parts of which are equal.
+ */
 const SHAPES = {
   "0.5b": { width: 896, feedForward: 4864, blocks: 24, heads: 14, kvHeads: 2, vocabulary: 151_936, context: 32_768 },
   "1b": { width: 2048, feedForward: 8192, blocks: 16, heads: 32, kvHeads: 8, vocabulary: 151_936, context: 32_768 },
@@ -32,6 +37,16 @@ const SHAPES = {
     vocabulary: 151_936,
     context: 4096,
     sharpness: 16,
+  },
+  "7b": {
+    width: 4096,
+    feedForward: 14_336,
+    blocks: 32,
+    heads: 32,
+    kvHeads: 8,
+    vocabulary: 32_002,
+    context: 32_768,
+    mixed: { headerBytes: 734_912 },
   },
 } satisfies Readonly<Record<string, Shape>>;
 
@@ -54,10 +69,25 @@ const STRING = 8;
 const ARRAY = 9;
 const F32 = 0;
 const Q8_0 = 8;
-/** Q8_0: 32 weights in 34 bytes, a half-precision scale and 32 signed bytes. */
-const BLOCK_WEIGHTS = 32;
-const BLOCK_BYTES = 34;
+const Q4_K = 12;
+const Q6_K = 14;
 const ALIGNMENT = 32;
+
+interface BlockType {
+  readonly weights: number;
+  readonly bytes: number;
+  /** Half-precision numbers, by their place, that give random blocks a deviation near 0.02 and no mean. */
+  readonly scales: Readonly<Record<number, number>>;
+}
+
+const BLOCK_TYPES: Readonly<Record<number, BlockType>> = {
+  // A scale and 32 signed bytes. 73 is the deviation of a random one: 73 × 0.00027 is 0.02.
+  [Q8_0]: { weights: 32, bytes: 34, scales: { 0: 0x0c6d } },
+  // Scale and minimum of all, 8 of each in six bits, 4 bits a weight. 0.0001, and 7.5 times that.
+  [Q4_K]: { weights: 256, bytes: 144, scales: { 0: 0x068e, 2: 0x1225 } },
+  // 6 bits a weight, 16 signed scales, the scale of all: 0.000015.
+  [Q6_K]: { weights: 256, bytes: 210, scales: { 208: 0x00f9 } },
+};
 
 const demo = fileURLToPath(new URL("../../deploy/catalogue/demo/aleph-tiny-chat.Q8_0.gguf", import.meta.url));
 
@@ -123,15 +153,16 @@ function metadataOf(name: string, shape: Shape): Buffer[] {
   }
   const NORMAL = 1;
   const CONTROL = 3;
+  const word = shape.mixed === undefined ? "unused" : "u";
   const filler = Array.from(
     { length: shape.vocabulary - tokens.length - INFILL_TOKENS.length },
-    (_, index) => `\u0120unused\u0120${index}`,
+    (_, index) => `\u0120${word}\u0120${index}`,
   );
   const allTypes = [...types, ...filler.map(() => NORMAL), ...INFILL_TOKENS.map(() => CONTROL)];
   return [
     ...kept,
     Buffer.concat([text("general.name"), u32(STRING), text(`random ${name}`)]),
-    number("general.file_type", 7),
+    number("general.file_type", shape.mixed === undefined ? 7 : 15),
     number("llama.context_length", shape.context),
     number("llama.embedding_length", shape.width),
     number("llama.block_count", shape.blocks),
@@ -150,43 +181,53 @@ function metadataOf(name: string, shape: Shape): Buffer[] {
 interface Tensor {
   readonly name: string;
   readonly dimensions: readonly number[];
-  readonly type: typeof F32 | typeof Q8_0;
+  readonly type: number;
 }
 
-function tensorsOf({ width, feedForward, blocks, heads, kvHeads, vocabulary }: Shape): Tensor[] {
+function tensorsOf({ width, feedForward, blocks, heads, kvHeads, vocabulary, mixed }: Shape): Tensor[] {
   const kvWidth = (width / heads) * kvHeads;
-  const matrix = (name: string, columns: number, rows: number): Tensor => ({
+  const usual = mixed === undefined ? Q8_0 : Q4_K;
+  const fine = mixed === undefined ? Q8_0 : Q6_K;
+  const matrix = (name: string, columns: number, rows: number, type = usual): Tensor => ({
     name,
     dimensions: [columns, rows],
-    type: Q8_0,
+    type,
   });
   const norm = (name: string): Tensor => ({ name, dimensions: [width], type: F32 });
+  // Source: llama.cpp, src/llama-quant.cpp, use_more_bits.
+  const eighth = Math.floor(blocks / 8);
+  const isFine = (index: number) =>
+    index < eighth || index >= Math.floor((7 * blocks) / 8) || (index - eighth) % 3 === 2;
   const block = (index: number): Tensor[] => {
     const at = (name: string) => `blk.${index}.${name}.weight`;
+    const type = isFine(index) ? fine : usual;
     return [
       norm(at("attn_norm")),
       matrix(at("attn_q"), width, width),
       matrix(at("attn_k"), width, kvWidth),
-      matrix(at("attn_v"), width, kvWidth),
+      matrix(at("attn_v"), width, kvWidth, type),
       matrix(at("attn_output"), width, width),
       norm(at("ffn_norm")),
       matrix(at("ffn_gate"), width, feedForward),
       matrix(at("ffn_up"), width, feedForward),
-      matrix(at("ffn_down"), feedForward, width),
+      matrix(at("ffn_down"), feedForward, width, type),
     ];
   };
   const all = Array.from({ length: blocks }, (_, index) => block(index)).flat();
-  return [matrix("token_embd.weight", width, vocabulary), ...all, norm("output_norm.weight")];
+  const output = mixed === undefined ? [] : [matrix("output.weight", width, vocabulary, fine)];
+  return [matrix("token_embd.weight", width, vocabulary), ...all, norm("output_norm.weight"), ...output];
 }
 
 const weightsOf = (tensor: Tensor) => tensor.dimensions.reduce((product, size) => product * size, 1);
-const bytesOf = (tensor: Tensor) =>
-  tensor.type === F32 ? weightsOf(tensor) * 4 : (weightsOf(tensor) / BLOCK_WEIGHTS) * BLOCK_BYTES;
+function bytesOf(tensor: Tensor): number {
+  const block = BLOCK_TYPES[tensor.type];
+  return block === undefined ? weightsOf(tensor) * 4 : (weightsOf(tensor) / block.weights) * block.bytes;
+}
 const aligned = (offset: number) => Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
 
-/** Blocks of random weights of a deviation near 0.02, as trained models have; written again and again. */
-function randomBlocks(): Buffer {
-  const blocks = Buffer.alloc(BLOCK_BYTES * 30_720);
+/** Blocks of random weights, written again and again. */
+function randomBlocks({ bytes, scales }: BlockType): Buffer {
+  const blocks = Buffer.alloc(bytes * 30_720);
   let state = 0x9e37_79b9;
   for (let at = 0; at < blocks.length; at++) {
     state ^= state << 13;
@@ -194,16 +235,20 @@ function randomBlocks(): Buffer {
     state ^= state << 5;
     blocks[at] = state & 0xff;
   }
-  // Half-precision 0.00027: 73 × 0.00027 is 0.02, and 73 is the deviation of a random signed byte.
-  const SCALE = 0x0c6d;
-  for (let at = 0; at < blocks.length; at += BLOCK_BYTES) blocks.writeUInt16LE(SCALE, at);
+  for (let at = 0; at < blocks.length; at += bytes) {
+    for (const [place, scale] of Object.entries(scales)) blocks.writeUInt16LE(scale, at + Number(place));
+  }
   return blocks;
+}
+
+/** Other quants in some blocks: the network keeps equal parts of a file once, which no real model has. */
+function makeUnlike(blocks: Buffer, { bytes }: BlockType, count: number): void {
+  for (let at = 8; at < blocks.length; at += bytes * 256) blocks.writeUInt32LE((count * 2_654_435_761) % 2 ** 32, at);
 }
 
 export function writeModel(name: ShapeName, path: string): void {
   const shape: Shape = SHAPES[name];
   const tensors = tensorsOf(shape);
-  const metadata = metadataOf(name, shape);
   let offset = 0;
   const infos = tensors.map((tensor) => {
     const info = Buffer.concat([
@@ -216,15 +261,9 @@ export function writeModel(name: ShapeName, path: string): void {
     offset = aligned(offset + bytesOf(tensor));
     return info;
   });
-  const header = Buffer.concat([
-    Buffer.from("GGUF"),
-    u32(3),
-    u64(tensors.length),
-    u64(metadata.length),
-    ...metadata,
-    ...infos,
-  ]);
-  const blocks = randomBlocks();
+  const header = headerOf(metadataOf(name, shape), infos, shape.mixed?.headerBytes);
+  const kinds = new Map(Object.entries(BLOCK_TYPES).map(([type, block]) => [Number(type), randomBlocks(block)]));
+  let written = 0;
   const part = `${path}.part`;
   const file = openSync(part, "w");
   let at = 0;
@@ -235,13 +274,30 @@ export function writeModel(name: ShapeName, path: string): void {
   for (const tensor of tensors) {
     write(Buffer.alloc(aligned(at) - at));
     const scale = tensor.name === "output_norm.weight" ? (shape.sharpness ?? 1) : 1;
-    if (tensor.type === F32) write(Buffer.from(new Float32Array(weightsOf(tensor)).fill(scale).buffer));
-    else
-      for (let left = bytesOf(tensor); left > 0; left -= blocks.length)
-        write(blocks.subarray(0, Math.min(left, blocks.length)));
+    const [kind, blocks] = [BLOCK_TYPES[tensor.type], kinds.get(tensor.type)];
+    if (kind === undefined || blocks === undefined) {
+      write(Buffer.from(new Float32Array(weightsOf(tensor)).fill(scale).buffer));
+      continue;
+    }
+    for (let left = bytesOf(tensor); left > 0; left -= blocks.length) {
+      if (shape.mixed !== undefined) makeUnlike(blocks, kind, (written += 1));
+      write(blocks.subarray(0, Math.min(left, blocks.length)));
+    }
   }
   closeSync(file);
   renameSync(part, path);
+}
+
+/** With a description that fills it up to `wantedBytes`, alignment included, where they are given. */
+function headerOf(metadata: readonly Buffer[], infos: readonly Buffer[], wantedBytes: number | undefined): Buffer {
+  const concat = (entries: readonly Buffer[]) =>
+    Buffer.concat([Buffer.from("GGUF"), u32(3), u64(infos.length), u64(entries.length), ...entries, ...infos]);
+  if (wantedBytes === undefined) return concat(metadata);
+  const described = (length: number) =>
+    concat([...metadata, Buffer.concat([text("general.description"), u32(STRING), text("-".repeat(length))])]);
+  const missing = wantedBytes - described(0).length;
+  if (missing < 0) throw new Error(`the header has ${-missing} bytes too many`);
+  return described(missing);
 }
 
 function main([name = "", path = ""]: readonly string[]): void {

@@ -3,7 +3,7 @@
  * either needed. `node dist/scripts/bench/upload.js [MIB]`, by default 4032.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 
 import { hashImage } from "../../deploy/image/image-hash.ts";
 import { createAlephNetwork } from "../../deploy/network/aleph.ts";
+import { mostMemoryMiB } from "./memory.ts";
 import { printTable } from "./table.ts";
 
 const MIB = 1_048_576;
@@ -65,14 +66,4 @@ async function urlOf(): Promise<string> {
     if (detail !== undefined) return detail;
   }
   throw new Error("the node did not start");
-}
-
-/** Linux only. */
-function mostMemoryMiB(pid: number): string {
-  try {
-    const kib = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
-    return String(Math.round(Number(kib) / 1024));
-  } catch {
-    return "?";
-  }
 }

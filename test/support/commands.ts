@@ -48,6 +48,7 @@ export async function runCommand(
 
 export interface NodeProcess {
   readonly url: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -69,7 +70,9 @@ export async function startNodeProcess(
   for await (const line of createInterface({ input: child.stdout })) {
     const event = JSON.parse(line) as CommandEvent;
     if (event.event === "error") throw new Error(event.message);
-    if (event.event === "stage" && event.detail !== undefined) return { url: event.detail, stop };
+    if (event.event === "stage" && event.detail !== undefined) {
+      return { url: event.detail, pid: child.pid ?? 0, stop };
+    }
   }
   throw new Error("the node did not start");
 }
