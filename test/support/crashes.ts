@@ -1,5 +1,5 @@
 /** Deploys that are killed without warning, each followed by one that is let through. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
@@ -13,8 +13,12 @@ import { demoModelPath } from "./demo-model.ts";
 import { COMMAND } from "./up-process.ts";
 import { VM_PACKAGES } from "./vm-packages.ts";
 
-/** When the first deploy is killed: at its n-th line of output, which is where steps meet, or after so long. */
-export type Moment = { readonly line: number } | { readonly ms: number };
+/** When the first deploy is killed: at its n-th line of output, which is where steps meet, or so long after it. */
+export interface Moment {
+  /** 0: its start. */
+  readonly line: number;
+  readonly ms?: number;
+}
 
 export interface CrashOutcome {
   readonly moment: Moment;
@@ -31,20 +35,23 @@ interface Listed {
 
 export class CrashRuns {
   readonly #directory: string;
-  readonly #nodeUrl: string;
+  readonly #options: readonly string[];
+  #nodeUrl: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #proxy: Server;
   #uploads = 0;
-  #run = 0;
+  #runs = 0;
 
-  constructor(directory: string, nodeUrl: string) {
+  /** `options` of each deploy. */
+  constructor(directory: string, nodeUrl: string, options: readonly string[] = ["--no-start"]) {
     this.#directory = directory;
     this.#nodeUrl = nodeUrl;
+    this.#options = options;
     this.#env = { PINFERENCE_DATA_DIR: join(directory, "home"), ALEPH_PRIVATE_KEY: PRIVATE_KEY };
     this.#proxy = createServer((from, to) => {
       if (from.method === "POST" && (from.url ?? "").includes("/add_file")) this.#uploads += 1;
       const { method = "GET", headers, url = "/" } = from;
-      const onward = request(`${nodeUrl}${url}`, { method, headers }, (answer) => {
+      const onward = request(`${this.#nodeUrl}${url}`, { method, headers }, (answer) => {
         to.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.pipe(to);
       });
@@ -64,37 +71,53 @@ export class CrashRuns {
     this.#proxy.close();
   }
 
+  /** The node has been started again. */
+  moveTo(nodeUrl: string): void {
+    this.#nodeUrl = nodeUrl;
+  }
+
+  /** How long after its start a deploy that nobody kills gives each of its lines, in milliseconds. */
+  async measure(): Promise<readonly number[]> {
+    const times: number[] = [];
+    this.#runs += 1;
+    const startedAt = performance.now();
+    await this.#run(this.#argsFor(this.#copyModel(`measured-${this.#runs}`)), () => {
+      times.push(performance.now() - startedAt);
+    });
+    return times;
+  }
+
   /** A model that was never published is deployed, killed, and deployed again. */
   async crash(moment: Moment): Promise<CrashOutcome> {
-    this.#run += 1;
-    const name = `crash-${this.#run}`;
-    const model = join(this.#directory, `${name}.gguf`);
-    copyFileSync(demoModelPath, model);
+    this.#runs += 1;
+    const name = `crash-${this.#runs}`;
+    const args = this.#argsFor(this.#copyModel(name));
     const lockfile = join(this.#directory, "pins.json");
-    const url = `http://127.0.0.1:${(this.#proxy.address() as AddressInfo).port}`;
-    const args = ["deploy", model, "--yes", "--no-start", "--api-server", url, "--lockfile", lockfile];
 
-    const before = (await this.#messages()).length;
+    const before = await this.#messages();
+    const isFirst = before.every(({ type }) => type !== "STORE");
     const reached = await this.#killedAt(args, moment);
     const problems: string[] = [];
     if (existsSync(lockfile)) checkJson(lockfile, problems);
     // The node may still be at work on what the killed process had sent.
     const kept = await this.#messages();
-    const wasPinned = kept.slice(before).some(({ type }) => type === "STORE");
+    const pinned = kept.slice(before.length).filter(({ type }) => type === "STORE").length;
     const uploadsBefore = this.#uploads;
 
     const done = await runCommand(args, this.#env);
     if (done.code !== 0)
       problems.push(`the second deploy ended with ${done.code}: ${JSON.stringify(done.events.at(-1))}`);
-    const isFirst = this.#run === 1;
-    if (wasPinned && !isFirst && this.#uploads > uploadsBefore) problems.push("what was pinned was uploaded again");
+    // Runtime, code and model on a new network; on a used one, the model alone.
+    const toUpload = (isFirst ? 3 : 1) - pinned;
+    if (this.#uploads - uploadsBefore > toUpload) problems.push("what was pinned was uploaded again");
     const after = await this.#messages();
     const programs = after.filter(({ type, content }) => type === "PROGRAM" && content.metadata?.name === name);
     if (programs.length !== 1) problems.push(`${programs.length} programs were published`);
     const files = after.filter(({ type }) => type === "STORE").map(({ content }) => content.item_hash);
     if (new Set(files).size !== files.length) problems.push("a file was pinned twice");
     const expected = isFirst ? 4 : 2;
-    if (after.length - before !== expected) problems.push(`${after.length - before} messages instead of ${expected}`);
+    if (after.length - before.length !== expected)
+      problems.push(`${after.length - before.length} messages instead of ${expected}`);
     const locked = checkJson(lockfile, problems) as { models?: Record<string, unknown> } | undefined;
     if (locked?.models?.[name] === undefined) problems.push("the lockfile does not name it");
     return { moment, reached, problems };
@@ -109,24 +132,57 @@ export class CrashRuns {
     return ((await response.json()) as { messages: Listed[] }).messages;
   }
 
+  #copyModel(name: string): string {
+    const path = join(this.#directory, `${name}.gguf`);
+    copyFileSync(demoModelPath, path);
+    return path;
+  }
+
+  #argsFor(model: string): readonly string[] {
+    const url = `http://127.0.0.1:${(this.#proxy.address() as AddressInfo).port}`;
+    const lockfile = join(this.#directory, "pins.json");
+    return ["deploy", model, "--yes", ...this.#options, "--api-server", url, "--lockfile", lockfile];
+  }
+
   async #killedAt(args: readonly string[], moment: Moment): Promise<string> {
+    let reached = "nothing";
+    let lines = 0;
+    let timer: NodeJS.Timeout | undefined;
+    const arm = (child: ChildProcess) => {
+      if (lines !== moment.line) return;
+      if (moment.ms === undefined) child.kill("SIGKILL");
+      else timer = setTimeout(() => child.kill("SIGKILL"), moment.ms);
+    };
+    await this.#run(
+      args,
+      (line, child) => {
+        const event = JSON.parse(line) as { event: string; stage?: string };
+        reached = event.stage ?? event.event;
+        lines += 1;
+        arm(child);
+      },
+      arm,
+    );
+    clearTimeout(timer);
+    return reached;
+  }
+
+  /** To its end, whoever brings that about. Notes come when a program is slow to start: they are no step. */
+  async #run(
+    args: readonly string[],
+    onLine: (line: string, child: ChildProcess) => void,
+    onStart?: (child: ChildProcess) => void,
+  ): Promise<void> {
     const child = spawn(process.execPath, [COMMAND, ...args, "--json"], {
       env: { ...process.env, PINFERENCE_PACKAGES_DIR: VM_PACKAGES, ...this.#env },
       stdio: ["ignore", "pipe", "ignore"],
     });
     const closed = once(child, "close");
-    const timer = "ms" in moment ? setTimeout(() => child.kill("SIGKILL"), moment.ms) : undefined;
-    let reached = "nothing";
-    let lines = 0;
+    onStart?.(child);
     for await (const line of createInterface({ input: child.stdout })) {
-      const event = JSON.parse(line) as { event: string; stage?: string };
-      reached = event.stage ?? event.event;
-      lines += 1;
-      if ("line" in moment && lines === moment.line) child.kill("SIGKILL");
+      if (!line.startsWith('{"event":"note"') && !line.startsWith('{"event":"progress"')) onLine(line, child);
     }
     await closed;
-    clearTimeout(timer);
-    return reached;
   }
 }
 

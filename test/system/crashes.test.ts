@@ -22,7 +22,7 @@ test(
     t.after(() => crashes.stop());
     const random = seeded(7);
     const atLines = [3, 5, 6].map((line): Moment => ({ line }));
-    const atTimes = [1, 2, 3].map((): Moment => ({ ms: Math.round(300 + random() * 2000) }));
+    const atTimes = [1, 2, 3].map((): Moment => ({ line: 0, ms: Math.round(300 + random() * 2000) }));
     for (const moment of [...atLines, ...atTimes]) {
       const outcome = await crashes.crash(moment);
       t.diagnostic(`killed ${JSON.stringify(moment)}, after ${outcome.reached}`);
