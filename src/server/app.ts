@@ -108,14 +108,19 @@ export function createApp(options: AppOptions): Express {
   serve(app, ["/completion", "/completions"], { POST: [jsonBody(bodyLimitBytes), nativeCompletion(options)] });
   serve(app, ["/infill"], { POST: [jsonBody(bodyLimitBytes), infill(options)] });
   serve(app, ["/v1/completions"], { POST: [jsonBody(bodyLimitBytes), completions(options)] });
-  serveResponses(app, options, ready);
+  serveResponses(app, { ...options, lifecycle, metrics }, ready);
 
   app.use(unknownPath);
   app.use(errors(log));
   return app;
 }
 
-function serveResponses(app: Express, options: AppOptions, ready: RequestHandler): void {
+interface ResponsesSettings extends AppOptions {
+  readonly lifecycle: Lifecycle;
+  readonly metrics: ServerMetrics;
+}
+
+function serveResponses(app: Express, options: ResponsesSettings, ready: RequestHandler): void {
   const body = jsonBody(options.bodyLimitBytes);
   const settings = { ...options, responses: new ResponseStore() };
   const one = "/v1/responses/:id";

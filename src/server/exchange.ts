@@ -15,6 +15,8 @@ export interface Exchange {
   firstStepAt: number | undefined;
   usage: Usage | undefined;
   timings: Timings | undefined;
+  /** Whether its tokens and times are in the metrics. */
+  isCounted: boolean;
 }
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -29,6 +31,7 @@ export function createExchange(givenId: string | undefined): Exchange {
     firstStepAt: undefined,
     usage: undefined,
     timings: undefined,
+    isCounted: false,
   };
 }
 

@@ -6,16 +6,21 @@ import { CodedError } from "../domain/errors.ts";
 /** From the first request to the last: counts what runs, so that a stop can wait for it. */
 export class Lifecycle {
   #running = 0;
-  #draining = false;
+  readonly #draining = new AbortController();
   #idle: (() => void) | undefined;
 
   get isDraining(): boolean {
-    return this.#draining;
+    return this.#draining.signal.aborted;
+  }
+
+  /** Aborts when draining begins: whoever only waits for news stops waiting. */
+  get draining(): AbortSignal {
+    return this.#draining.signal;
   }
 
   /** Refuses new work and lets running work finish for a while. Returns whether all of it did. */
   async drain(limitMs: number): Promise<boolean> {
-    this.#draining = true;
+    this.#draining.abort();
     if (this.#running === 0) return true;
     const timeout = new AbortController();
     const idle = new Promise<void>((resolve) => {
@@ -30,7 +35,7 @@ export class Lifecycle {
   /** Errors: `shutting_down` for requests that come after `drain`. */
   get admit(): RequestHandler {
     return (_req, res, next) => {
-      if (this.#draining) {
+      if (this.isDraining) {
         // The client's next request should find another server.
         res.set("Connection", "close");
         throw new CodedError("shutting_down", "The server is shutting down. Try again in a few seconds.");

@@ -32,6 +32,7 @@ export class EventWriter {
   #scheduled: NodeJS.Immediate | undefined;
   #stallTimer: NodeJS.Timeout | undefined;
   #ending = false;
+  #whenIdle: (() => void)[] = [];
 
   constructor(res: Response, options: EventWriterOptions) {
     this.#res = res;
@@ -45,9 +46,16 @@ export class EventWriter {
 
   send(events: string): void {
     if (events === "" || this.#res.destroyed) return;
+    const isBehind = this.#waiting !== "";
     this.#waiting += events;
-    if (this.#waiting.length > this.#options.maxWaiting) this.#giveUp();
+    if (isBehind && this.#waiting.length > this.#options.maxWaiting) this.#giveUp();
     else if (this.#stallTimer === undefined) this.#scheduled ??= setImmediate(() => this.#flush());
+  }
+
+  /** Resolves when nothing waits any more, sent or lost: for events that are kept elsewhere until then. */
+  async idle(): Promise<void> {
+    if (this.#res.destroyed || (this.#waiting === "" && this.#stallTimer === undefined)) return;
+    await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
   /** Sends the last events and ends the response. */
@@ -69,7 +77,14 @@ export class EventWriter {
       return;
     }
     this.#pingTimer?.refresh();
-    if (!this.#res.write(events)) this.#expectReading();
+    if (this.#res.write(events)) this.#wakeIdle();
+    else this.#expectReading();
+  }
+
+  #wakeIdle(): void {
+    const idle = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const wake of idle) wake();
   }
 
   #expectReading(): void {
@@ -81,6 +96,7 @@ export class EventWriter {
     clearTimeout(this.#stallTimer);
     this.#stallTimer = undefined;
     if (this.#waiting !== "" || this.#ending) this.#flush();
+    else this.#wakeIdle();
   }
 
   #ping(): void {
@@ -100,5 +116,6 @@ export class EventWriter {
     clearTimeout(this.#stallTimer);
     clearImmediate(this.#scheduled);
     this.#waiting = "";
+    this.#wakeIdle();
   }
 }

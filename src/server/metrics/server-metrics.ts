@@ -70,8 +70,14 @@ export class ServerMetrics {
   #note(exchange: Exchange, status: number): void {
     // Unknown paths are the client's own words: they share one label.
     this.#requests.add(1, { route: exchange.route ?? "unknown", status });
+    this.countGeneration(exchange);
+  }
+
+  /** Counts what was generated, once it is known: at the answer's end, or later for what runs in the background. */
+  countGeneration(exchange: Exchange): void {
     const { usage, timings } = exchange;
-    if (usage === undefined || timings === undefined) return;
+    if (usage === undefined || timings === undefined || exchange.isCounted) return;
+    exchange.isCounted = true;
     this.#promptTokens.add(timings.promptTokens);
     this.#cachedTokens.add(timings.cachedTokens);
     this.#promptSeconds.add(timings.promptMs / 1000);

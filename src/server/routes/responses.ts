@@ -10,10 +10,12 @@ import { CodedError } from "../../domain/errors.ts";
 import { describeError } from "../../log.ts";
 import { toErrorAnswer } from "../../openai/error-envelope.ts";
 import { toItems, toListed, type InputItem } from "../../openai/responses/items.ts";
-import { ResponseRecorder, toServerSentEvent } from "../../openai/responses/recorder.ts";
+import { ResponseRecorder, toServerSentEvent, type NumberedEvent } from "../../openai/responses/recorder.ts";
 import { parseResponseRequest, withoutOldest, type ResponseRequest } from "../../openai/responses/request.ts";
 import { abortWhenClientLeaves } from "../client.ts";
 import { elapsedMs, exchangeOf, newId, type Exchange } from "../exchange.ts";
+import type { Lifecycle } from "../lifecycle.ts";
+import type { ServerMetrics } from "../metrics/server-metrics.ts";
 import { SLOW_CLIENT, type GenerationOptions } from "../generation.ts";
 import { queryOf } from "../query.ts";
 import { waitUntilReady } from "../readiness.ts";
@@ -23,16 +25,20 @@ import { EventWriter } from "../sse.ts";
 
 interface ResponsesOptions extends GenerationOptions {
   readonly responses: ResponseStore;
+  readonly metrics: ServerMetrics;
+  readonly lifecycle: Lifecycle;
 }
 
 const DEFAULT_PING_MS = 15_000;
 const LONGEST_WAIT_S = 25;
 const MOST_LISTED = 100;
 const MOST_EVENTS = 10_000;
+/** Characters of events that are handed to a client's connection at once. */
+const PIECE = 256 * 1024;
 
 /** POST /v1/responses: whole, as a stream, or in the background. */
 export function createResponse(options: ResponsesOptions): RequestHandler {
-  const { engine, log, anyModel, loadWaitMs, responses } = options;
+  const { engine, log, anyModel, loadWaitMs, responses, metrics } = options;
   return async (req, res) => {
     const createdAt = nowSeconds();
     const client = abortWhenClientLeaves(res);
@@ -69,6 +75,8 @@ export function createResponse(options: ResponsesOptions): RequestHandler {
     const running = record(stored, steps, exchange, (error) => {
       log("fault", { request: exchange.id, reason: describeError(error) });
     });
+    // The request's own answer may be over long before.
+    void running.then(() => metrics.countGeneration(exchange));
     if (request.stream) {
       exchange.streamed = true;
       await sendEvents(res, stored, { after: -1, client, pingMs: request.pingMs });
@@ -83,9 +91,8 @@ export function responseInputTokens({ engine, anyModel, responses }: ResponsesOp
   return async (req, res) => {
     const request = parseResponseRequest(req.body);
     requireModel(engine, request.model, anyModel);
-    const count = await engine.count(
-      toPrompt(engine, request.toTask(conversationBefore(responses, request.previousId))).prompt,
-    );
+    const task = request.toTask(conversationBefore(responses, request.previousId));
+    const count = await countFitting(engine, task, request.truncates);
     reportIgnored(res, request.ignored);
     res.json({ object: "response.input_tokens", input_tokens: count });
   };
@@ -109,14 +116,19 @@ export function getResponse({ responses }: ResponsesOptions): RequestHandler<{ i
 }
 
 /** GET /v1/responses/{id}/events: the same events as JSON, for hosts that hold streams back. */
-export function responseEvents({ responses }: ResponsesOptions): RequestHandler<{ id: string }> {
+export function responseEvents({ responses, lifecycle }: ResponsesOptions): RequestHandler<{ id: string }> {
   return async (req, res) => {
     const stored = find(responses, req.params.id);
     const query = queryOf(req.url);
     const after = integerOf(query, "starting_after", { least: -1, otherwise: -1 });
     const limit = integerOf(query, "limit", { least: 1, most: MOST_EVENTS, otherwise: MOST_EVENTS });
     const waitS = numberOf(query, "wait", { most: LONGEST_WAIT_S, otherwise: 0 });
-    const over = AbortSignal.any([abortWhenClientLeaves(res), AbortSignal.timeout(waitS * 1000)]);
+    const over = AbortSignal.any([
+      abortWhenClientLeaves(res),
+      AbortSignal.timeout(waitS * 1000),
+      // A server that shuts down has no time for those that wait.
+      lifecycle.draining,
+    ]);
     const isNews = () => stored.ended || stored.events.length > after + 1 || over.aborted;
     while (!isNews()) await stored.changed(over);
     const events = stored.events.slice(after + 1, after + 1 + limit);
@@ -190,6 +202,14 @@ async function startFitting(
     if (shorter !== undefined) return await startFitting(engine, { ...task, messages: shorter }, truncates, signal);
     throw new CodedError("context_length_exceeded", error.message, { param: "input", details: error.details });
   }
+}
+
+/** What `startFitting` would evaluate. */
+async function countFitting(engine: Engine, task: ChatTask, truncates: boolean): Promise<number> {
+  const count = await engine.count(toPrompt(engine, task).prompt);
+  const isTooLong = count >= engine.model.contextLength;
+  const shorter = truncates && isTooLong ? withoutOldest(task.messages) : undefined;
+  return shorter === undefined ? count : await countFitting(engine, { ...task, messages: shorter }, truncates);
 }
 
 function toStored(
@@ -266,11 +286,14 @@ async function sendEvents(
   const writer = new EventWriter(res, { ...SLOW_CLIENT, pingMs });
   let next = after + 1;
   for (;;) {
-    const events = stored.events.slice(next);
+    const events = nextPiece(stored.events, next);
     next += events.length;
     if (events.length > 0) writer.send(events.map(toServerSentEvent).join(""));
+    // The store keeps the rest for a client that reads slowly.
+    await writer.idle();
     if (client.aborted) return;
-    if (stored.ended && next >= stored.events.length) break;
+    if (next < stored.events.length) continue;
+    if (stored.ended) break;
     await stored.changed(client);
     // What comes within one turn of the event loop is sent at once.
     if (!stored.ended) await sleep(0);
@@ -278,10 +301,22 @@ async function sendEvents(
   writer.end("");
 }
 
-/** Errors: `not_found`. */
+/** The events from a place on, as far as they are handed over at once; at least one where there are any. */
+function nextPiece(events: readonly NumberedEvent[], from: number): readonly NumberedEvent[] {
+  let characters = 0;
+  let end = from;
+  while (end < events.length && characters < PIECE) characters += events[end++]!.json.length;
+  return events.slice(from, end);
+}
+
+/** Errors: `not_found`; `invalid_value` for a response that is not over. */
 function conversationBefore(responses: ResponseStore, id: string | undefined): readonly InputItem[] {
   if (id === undefined) return [];
   const previous = find(responses, id, "previous_response_id");
+  if (!previous.ended) {
+    const expected = `a response that has ended; '${id}' is ${previous.recorder.status}: read it until it has, or cancel it`;
+    throw invalid("previous_response_id", `expected ${expected}`);
+  }
   const { output } = previous.recorder.snapshot() as { output: InputItem[] };
   return [...previous.conversation, ...toItems(output)];
 }
