@@ -32,6 +32,20 @@ export interface SlotStatus {
   readonly busy: boolean;
   /** Tokens whose state the slot holds, for reuse. */
   readonly cachedTokens: number;
+  /** What a busy slot computes; undefined where that is not known. */
+  readonly task?: SlotTask;
+}
+
+/** One answer that is being computed. */
+export interface SlotTask {
+  /** Its own among all answers of this process. */
+  readonly id: number;
+  readonly request: Omit<GenerateRequest, "prompt">;
+  readonly promptTokens: number;
+  /** Sampled so far. */
+  readonly tokens: number;
+  /** Whether the answer has a line end yet. */
+  readonly hasNewLine: boolean;
 }
 
 export interface TokenizeOptions {
@@ -86,6 +100,11 @@ export interface Engine {
   /** The bytes that each token stands for: not always whole characters. Errors as `detokenize`. */
   pieces(tokens: readonly number[]): Uint8Array[];
   status(): EngineStatus;
+  /**
+   * Has a slot forget what it holds, once it is free. Returns the count of tokens.
+   * Errors: `invalid_value` for a slot that is not there, `shutting_down`.
+   */
+  eraseSlot(id: number): Promise<number>;
   /** Ends running generations with `shutting_down` and frees all native memory. */
   close(): Promise<void>;
 }

@@ -7,8 +7,10 @@
  * arithmetic if its sequence has at least TILE tokens in the batch, so prompts are cut with that in mind; tokens of
  * different sequences do not touch each other (docs/decisions/0014-same-text.md).
  */
+import type { SlotStatus } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { FinishReason } from "../domain/generation.ts";
+import { Erasures } from "./erasures.ts";
 import type { Job } from "./job.ts";
 import type { NativeContext, Token } from "./native.ts";
 import { sharePromptBudget } from "./prompt-budget.ts";
@@ -70,6 +72,7 @@ export class Scheduler {
   readonly #isExact: boolean;
   readonly #slots: Slot<Running>[];
   readonly #waiting: Job[] = [];
+  readonly #erasures = new Erasures();
   #deliveries: Delivery[] = [];
   #clock = 0;
   #batches = 0;
@@ -91,8 +94,19 @@ export class Scheduler {
     return this.#waiting.reduce((count, job) => count + (job.isFurtherChoice ? 0 : 1), 0);
   }
 
-  get slots(): readonly { id: number; busy: boolean; cachedTokens: number }[] {
-    return this.#slots.map(({ id, job, tokens }) => ({ id, busy: job !== undefined, cachedTokens: tokens.length }));
+  get slots(): readonly SlotStatus[] {
+    return this.#slots.map(({ id, job, tokens }) => {
+      const task = job?.job.task;
+      return { id, busy: job !== undefined, cachedTokens: tokens.length, ...(task && { task }) };
+    });
+  }
+
+  /** Has a slot forget what it holds, once it is free. Returns the count of tokens. Errors: `shutting_down`. */
+  async erase(slot: number): Promise<number> {
+    if (this.#closed) throw shuttingDown();
+    const erased = this.#erasures.ask(slot);
+    this.#loop ??= this.#run();
+    return erased;
   }
 
   /** Batches computed so far, and their busy slots summed up. */
@@ -132,13 +146,15 @@ export class Scheduler {
     } finally {
       this.#loop = undefined;
     }
-    // A job that came while the last step failed.
-    if (this.#waiting.length > 0 && !this.#closed) this.#loop ??= this.#run();
+    // What came while the last step failed, or ended.
+    const isLeft = this.#waiting.length > 0 || !this.#erasures.isEmpty;
+    if (isLeft && !this.#closed) this.#loop ??= this.#run();
   }
 
   /** False when nothing is left to do. */
   async #step(): Promise<boolean> {
     this.#releaseCancelled();
+    this.#erasures.grant(this.#slots, (slot) => this.#context.disposeSequence(slot));
     await this.#admit();
     const batches = this.#planBatches();
     for (const parts of batches) await this.#evaluate(parts);
@@ -325,6 +341,7 @@ export class Scheduler {
   }
 
   #failAll(error: unknown): void {
+    this.#erasures.fail(error);
     this.#deliver();
     const waiting = this.#waiting.splice(0);
     const running = this.#slots.flatMap((slot) => (slot.job === undefined || slot.job.cancelled ? [] : slot.job.job));

@@ -1,3 +1,4 @@
+import type { SlotTask } from "../domain/engine.ts";
 import type {
   Ending,
   FinishReason,
@@ -48,6 +49,9 @@ interface TokenReport {
   readonly chance: TokenChance | undefined;
 }
 
+/** Counts jobs, for their ids. */
+let jobs = 0;
+
 /** One answer: tokens in, text out. */
 export class ChoiceJob implements Job {
   readonly prompt: readonly Token[];
@@ -67,7 +71,9 @@ export class ChoiceJob implements Job {
   readonly #promptReader: PromptReader | undefined;
   #chances: ChanceNotes | undefined;
   #constraint: Constraint | undefined;
+  readonly #id = ++jobs;
   #tokens = 0;
+  #hasNewLine = false;
   #slot = 0;
   #promptDoneAt = 0;
 
@@ -104,6 +110,17 @@ export class ChoiceJob implements Job {
   /** Drawn so far. */
   get tokens(): number {
     return this.#tokens;
+  }
+
+  get task(): SlotTask {
+    const { prompt: _, ...request } = this.#request;
+    return {
+      id: this.#id,
+      request,
+      promptTokens: this.prompt.length,
+      tokens: this.#tokens,
+      hasNewLine: this.#hasNewLine,
+    };
   }
 
   createSampler(): Sampler {
@@ -192,6 +209,7 @@ export class ChoiceJob implements Job {
   #sendText(text: string): void {
     const reports = this.#aligner?.send(text) ?? [];
     if (text === "" && reports.length === 0) return;
+    this.#hasNewLine ||= text.includes("\n");
     const { topLogprobs, reportIds = false } = this.#request;
     this.#events.text(text, {
       ...(topLogprobs !== undefined && { tokens: reports.flatMap(({ chance }) => chance ?? []) }),

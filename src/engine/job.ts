@@ -1,3 +1,4 @@
+import type { SlotTask } from "../domain/engine.ts";
 import type { FinishReason } from "../domain/generation.ts";
 import type { NativeContext, Token } from "./native.ts";
 import type { Sampler } from "./sampler.ts";
@@ -17,6 +18,8 @@ export interface Job {
   readonly wantedSlot: number | undefined;
   /** Whether `readPromptRows` shall see the rows of all prompt tokens. */
   readonly wantsPromptRows: boolean;
+  /** What it is, for reports. */
+  readonly task?: SlotTask;
   /** Called once, when the job gets its slot. */
   createSampler(): Sampler;
   onStart(cachedTokens: number, slot: number): void;

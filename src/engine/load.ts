@@ -163,6 +163,14 @@ class LlamaEngine implements Engine {
     return { slots: scheduler.slots, queued: scheduler.waiting, ...scheduler.work };
   }
 
+  async eraseSlot(id: number): Promise<number> {
+    const { scheduler } = this.#require();
+    const { length } = scheduler.slots;
+    if (id < length) return scheduler.erase(id);
+    const message = `Invalid value for 'id': expected the number of a slot, from 0 to ${length - 1}, got ${id}.`;
+    throw new CodedError("invalid_value", message, { param: "id" });
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await this.ready.catch(() => {});

@@ -161,7 +161,10 @@ const ROUTES: Readonly<Record<string, Route>> = {
   },
   "/slots": { get: { summary: "What each slot does", parameters: [failOnNoSlot] } },
   "/slots/{id}": {
-    post: { summary: "Refused: slots manage themselves", parameters: [slotId, slotAction], status: 501 },
+    post: {
+      summary: "Have a slot forget what it holds; saving and restoring are refused",
+      parameters: [slotId, slotAction],
+    },
   },
   "/metrics": { get: { summary: "Counts and times for Prometheus", answers: ["text/plain"] } },
   "/lora-adapters": { get: { summary: "Adapters, of which there are none" } },

@@ -1,4 +1,3 @@
-import type { SlotStatus } from "../domain/engine.ts";
 import type { ModelCard } from "../domain/model.ts";
 import { parseNativeRequest } from "./native-request.ts";
 
@@ -39,18 +38,4 @@ function toTemplateCaps(card: ModelCard) {
     supports_string_content: true,
     supports_typed_content: /\bcontent is (?:not string|iterable|sequence)\b/.test(template),
   };
-}
-
-/** llama.cpp's GET /slots, without the texts of other clients. */
-export function toSlots(slots: readonly SlotStatus[], contextLength: number) {
-  return slots.map(({ id, busy, cachedTokens }) => ({
-    id,
-    id_task: -1,
-    n_ctx: contextLength,
-    speculative: false,
-    is_processing: busy,
-    n_prompt_tokens_cache: cachedTokens,
-    params: {},
-    next_token: [],
-  }));
 }

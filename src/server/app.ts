@@ -84,7 +84,7 @@ export function createApp(options: AppOptions): Express {
   serve(app, ["/v1/models/*id", "/models/*id"], { GET: [ready, model(engine) as RequestHandler] });
   serve(app, ["/props"], { GET: [ready, props(engine)], POST: [changeProps] });
   serve(app, ["/slots"], { GET: [ready, slots(engine)] });
-  serve(app, ["/slots/:id"], { POST: [changeSlot] });
+  serve(app, ["/slots/:id"], { POST: [ready, changeSlot(engine) as RequestHandler] });
   serve(app, ["/metrics"], { GET: [metricsPage(metrics)] });
   serve(app, ["/openapi.json"], { GET: [openApi()] });
   serve(app, ["/lora-adapters"], { GET: [loraAdapters] });

@@ -58,7 +58,8 @@ export async function whenIdle(engine: Engine): Promise<void> {
   for (;;) {
     const { slots, queued } = engine.status();
     if (queued === 0 && slots.every(({ busy }) => !busy)) return;
-    assert.ok(performance.now() < deadline, `still at work: ${JSON.stringify({ slots, queued })}`);
+    const busy = slots.flatMap(({ id, busy: isBusy }) => (isBusy ? [id] : []));
+    assert.ok(performance.now() < deadline, `still at work: slots ${busy.join(", ")}; ${queued} wait`);
     await sleep(10);
   }
 }

@@ -154,6 +154,10 @@ export class FakeEngine implements Engine {
     return { slots: this.#options.slots ?? [], queued: 0, batches: 4, busySlotsInBatches: 6 };
   }
 
+  async eraseSlot(id: number): Promise<number> {
+    return this.#options.slots?.[id]?.cachedTokens ?? 0;
+  }
+
   async close(): Promise<void> {
     this.isReady = false;
   }

@@ -2,7 +2,9 @@ import type { RequestHandler } from "express";
 
 import type { Engine } from "../../domain/engine.ts";
 import { CodedError } from "../../domain/errors.ts";
-import { toProps, toSlots } from "../../openai/status.ts";
+import { invalidValue } from "../../openai/refusal.ts";
+import { toSlots } from "../../openai/slots.ts";
+import { toProps } from "../../openai/status.ts";
 import { queryOf } from "../query.ts";
 import type { ServerMetrics } from "../metrics/server-metrics.ts";
 
@@ -32,21 +34,29 @@ export function slots(engine: Engine): RequestHandler {
 
 const SLOT_ACTIONS = ["save", "restore", "erase"];
 
-/** POST /slots/{id}?action=…: slots manage themselves. Errors: `not_supported`, `invalid_value`. */
-export const changeSlot: RequestHandler = (req) => {
-  const action = queryOf(req.url).get("action");
-  if (action !== null && SLOT_ACTIONS.includes(action)) {
-    throw new CodedError(
-      "not_supported",
-      `Slots cannot be told to ${action}: the server keeps and reuses them by itself.`,
-    );
-  }
-  throw new CodedError(
-    "invalid_value",
-    `Invalid value for 'action': expected one of ${SLOT_ACTIONS.join(", ")}, got ${action === null ? "nothing" : JSON.stringify(action.slice(0, 100))}.`,
-    { param: "action" },
-  );
-};
+/**
+ * POST /slots/{id}?action=erase: the slot forgets what it holds, once it is free.
+ * Errors: `invalid_value` for another slot or action, `not_supported` for saving and restoring.
+ */
+export function changeSlot(engine: Engine): RequestHandler<{ id: string }> {
+  return async (req, res) => {
+    const action = queryOf(req.url).get("action");
+    if (action === null || !SLOT_ACTIONS.includes(action)) {
+      const given = action === null ? "nothing" : JSON.stringify(action.slice(0, 100));
+      throw invalidValue("action", `one of ${SLOT_ACTIONS.join(", ")}, got ${given}`);
+    }
+    const { id } = req.params;
+    if (!/^\d{1,9}$/.test(id))
+      throw invalidValue("id", `the number of a slot, got ${JSON.stringify(id.slice(0, 100))}`);
+    if (action !== "erase") {
+      throw new CodedError(
+        "not_supported",
+        `Slots cannot ${action} what they hold: a program has no place to keep it.`,
+      );
+    }
+    res.json({ id_slot: Number(id), n_erased: await engine.eraseSlot(Number(id)) });
+  };
+}
 
 /** GET /metrics. Never waits: a server that still loads has metrics too. */
 export function metricsPage(metrics: ServerMetrics): RequestHandler {

@@ -1,0 +1,40 @@
+import type { Slot } from "./slots.ts";
+
+interface Waiting {
+  readonly slot: number;
+  resolve(tokens: number): void;
+  reject(error: unknown): void;
+}
+
+/** Wishes that slots forget what they hold, each granted between two steps, once its slot is free. */
+export class Erasures {
+  #waiting: Waiting[] = [];
+
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** Resolves with the count of tokens that were forgotten. */
+  ask(slot: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ slot, resolve, reject });
+    });
+  }
+
+  /** `forget` empties a sequence. */
+  grant(slots: readonly Slot<unknown>[], forget: (slot: number) => void): void {
+    this.#waiting = this.#waiting.filter(({ slot: id, resolve }) => {
+      const slot = slots[id];
+      if (slot === undefined || slot.job !== undefined) return true;
+      const { length } = slot.tokens;
+      forget(id);
+      Object.assign(slot, { tokens: [], tiled: 0, untiled: 0 });
+      resolve(length);
+      return false;
+    });
+  }
+
+  fail(error: unknown): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+}
