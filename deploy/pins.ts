@@ -3,7 +3,7 @@
  * them. It is committed; `pinference deploy` and `forget` write it, and everybody can check it with `verify`.
  */
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 
 import { CodedError } from "../src/domain/errors.ts";
 import { parseFileHash, parseItemHash, parseSha256 } from "../src/domain/hash.ts";

@@ -40,7 +40,7 @@ async function buildVolumes(): Promise<Hashes> {
   const model = { ggufPath: join(root, DEMO_MODEL), fileName: "model.gguf", card: { b: 1, a: { d: "ä", c: [2] } } };
   const gzip = { compression: "gzip" } as const;
   const runtime = await (await runtimeRecipe(root, packages, true)).build(join(folder, "runtime"), {});
-  const code = await buildSquashfs(planCodeVolume({ packageRoot: root }).plan, join(folder, "code"), gzip);
+  const code = await buildSquashfs((await planCodeVolume({ packageRoot: root })).plan, join(folder, "code"), gzip);
   const weights = await buildSquashfs(await planModelVolume(model), join(folder, "model"), { compression: "none" });
   return { runtime: runtime.sha256, code: code.sha256, model: weights.sha256 };
 }

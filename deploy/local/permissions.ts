@@ -1,5 +1,5 @@
 /** Who may speak for an address: itself, and those that its `security` aggregate names. Source: pyaleph, permissions.py. */
-import { z } from "zod";
+import * as z from "zod";
 
 import type { Content } from "../messages/contents.ts";
 import type { Envelope } from "../messages/envelope.ts";

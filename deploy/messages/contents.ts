@@ -3,7 +3,7 @@
  * dropped, `null` taken for absent. What the schemas return is the content as the network's own models dump it, which
  * is what the strict rule of a CRN compares with (strict.ts). Source: aleph-message 1.1.1, models/.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 import { parseItemHash, storageEngineOf } from "../../src/domain/hash.ts";
 

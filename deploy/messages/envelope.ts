@@ -1,7 +1,7 @@
 /** The signed envelope around a content. Source: pyaleph 0.10, schemas/base_messages.py and pending_messages.py. */
 import { createHash } from "node:crypto";
 
-import { z } from "zod";
+import * as z from "zod";
 
 import { parseItemHash, storageEngineOf, type ItemHash } from "../../src/domain/hash.ts";
 import { CHAINS, toProblems } from "./contents.ts";

@@ -1,5 +1,5 @@
 /** What a node answers: the shapes that are relied on, and what its refusals mean for the operator. */
-import { z } from "zod";
+import * as z from "zod";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import type { FileHash, ItemHash } from "../../src/domain/hash.ts";

@@ -1,5 +1,5 @@
 /** Reading without a key: what anybody can ask of a node. Nothing of the answer is believed but its form. */
-import { z } from "zod";
+import * as z from "zod";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseItemHash, type ItemHash } from "../../src/domain/hash.ts";

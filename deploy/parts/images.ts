@@ -24,8 +24,10 @@ export async function codeVolumeRecipe(packageRoot: string): Promise<ImageRecipe
   return {
     stage: "code volume",
     key: keyOf("code", { files: await filesKey(packageRoot, inputs), backends: backends.toSorted() }),
-    build: (path, options) =>
-      buildSquashfs(planCodeVolume({ packageRoot }).plan, path, { ...options, compression: "gzip" }),
+    build: async (path, options) => {
+      const { plan } = await planCodeVolume({ packageRoot });
+      return buildSquashfs(plan, path, { ...options, compression: "gzip" });
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import type { ChatMessage, ToolCall } from "../domain/generation.ts";
 import { boolean, object, oneOf, string, supportedOnly } from "../openai/schemas.ts";

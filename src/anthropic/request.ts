@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import type { ChatTask } from "../domain/chat.ts";
 import { schemaToGrammar } from "../grammar/json-schema.ts";

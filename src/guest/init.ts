@@ -36,8 +36,11 @@ process.on("uncaughtException", fault);
 
 const settings = readSettings();
 const guest = new Guest({ settings, log });
-await listenForHost(settings.guestSocket, guest, { fault, halted: () => process.exit(0) }).catch(fail);
-void announceReady(settings.hostSocket).then((wasTold) => log(wasTold ? "ready" : "host_not_found"));
+// Nothing is awaited at the top level: in the runtime this is one CommonJS file.
+listenForHost(settings.guestSocket, guest, { fault, halted: () => process.exit(0) })
+  .then(() => announceReady(settings.hostSocket))
+  .then((wasTold) => log(wasTold ? "ready" : "host_not_found"))
+  .catch(fail);
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void end());
 if (settings.exitWithParent) process.stdin.resume().once("end", () => void end());

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import type { TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import { readBody, schemaOf } from "./body.ts";
 import { honoured } from "./field.ts";

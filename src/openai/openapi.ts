@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import { MESSAGE_COUNT_FIELDS, MESSAGE_FIELDS } from "../anthropic/request.ts";
 import { COMPLETION_FIELDS } from "./completion-request.ts";

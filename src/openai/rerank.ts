@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import type { Embedding } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * The pieces that request fields are made of. A schema's error text is the phrase that follows "expected" in a

@@ -1,6 +1,6 @@
 /** Prices, balances and aggregates. Source: pyaleph 0.10, web/controllers/{prices,accounts,aggregates}.py. */
 import express, { Router } from "express";
-import { z } from "zod";
+import * as z from "zod";
 
 import { parseItemHash } from "../../../src/domain/hash.ts";
 import { readContent } from "../../messages/contents.ts";

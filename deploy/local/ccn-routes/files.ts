@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 
 import express, { Router, type Request, type Response } from "express";
-import { z } from "zod";
+import * as z from "zod";
 
 import { parseFileHash, parseItemHash, storageEngineOf, type FileHash } from "../../../src/domain/hash.ts";
 import type { Content } from "../../messages/contents.ts";

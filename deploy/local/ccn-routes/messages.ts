@@ -1,6 +1,6 @@
 /** /api/v0/messages: publish and read. Source: pyaleph 0.10, web/controllers/p2p.py and messages.py. */
 import express, { Router, type Response } from "express";
-import { z } from "zod";
+import * as z from "zod";
 
 import { parseItemHash } from "../../../src/domain/hash.ts";
 import { readEnvelope, type Envelope } from "../../messages/envelope.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import { CodedError } from "../../domain/errors.ts";
 import type { ChatMessage } from "../../domain/generation.ts";
