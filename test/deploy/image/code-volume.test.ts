@@ -55,6 +55,12 @@ test("every file of the code volume has a reason and a plain mode", async () => 
   }
 });
 
+test("of zod only what is used is bundled", async () => {
+  const server = fileOf((await planCodeVolume({ packageRoot })).plan, "src/main.js");
+  assert.match(server, /\/\/ node_modules\/zod\/v4\/core\/schemas\.js/);
+  assert.doesNotMatch(server, /\/\/ node_modules\/zod\/v4\/locales\/fr\.js/);
+});
+
 test("the notices hold name, version and licence of each package that is bundled", async () => {
   const { plan, packages, backend } = await planCodeVolume({ packageRoot });
   const notices = fileOf(plan, "notices.txt");
