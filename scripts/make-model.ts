@@ -2,7 +2,7 @@
  * Writes a model with random weights, for benchmarks: speed does not depend on the values. Shapes are those of real
  * models; the tokenizer is the demo model's, filled up with tokens that no text becomes.
  *
- *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b, 1b or wide, in Q8_0; 7b in Q4_K_M
+ *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b, 1b, wide or small, in Q8_0; 7b in Q4_K_M
  */
 import { closeSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -22,8 +22,9 @@ interface Shape {
 }
 
 /**
- * Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary; one that is nearly all vocabulary; and one of the very
- * tensors and size of OpenHermes-2.5-Mistral-7B in Q4_K_M, 4,368,450,304 bytes, no two parts of which are equal.
+ * Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary; one that is nearly all vocabulary; the smallest that is
+ * not computed as small models are (engine/load.ts, SMALL_BYTES); and one of the very tensors and size of
+ * OpenHermes-2.5-Mistral-7B in Q4_K_M, 4,368,450,304 bytes, no two parts of which are equal.
  */
 const SHAPES = {
   "0.5b": { width: 896, feedForward: 4864, blocks: 24, heads: 14, kvHeads: 2, vocabulary: 151_936, context: 32_768 },
@@ -37,6 +38,16 @@ const SHAPES = {
     vocabulary: 151_936,
     context: 4096,
     sharpness: 16,
+  },
+  small: {
+    width: 256,
+    feedForward: 512,
+    blocks: 4,
+    heads: 4,
+    kvHeads: 2,
+    vocabulary: 151_936,
+    context: 4096,
+    sharpness: 8,
   },
   "7b": {
     width: 4096,
