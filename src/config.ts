@@ -20,6 +20,8 @@ export interface Config {
   readonly threads: number;
   /** What the process may use; undefined takes what the machine or its control group has. */
   readonly memoryMiB: number | undefined;
+  /** For states of conversations without a slot; undefined takes a part of what the model leaves. */
+  readonly idlePrefixMiB: number | undefined;
   readonly apiKeyHashes: readonly Sha256[];
   /** Whether every model name means the served model. */
   readonly anyModel: boolean;
@@ -57,6 +59,7 @@ export function readConfig(env: Environment): Config {
     queueLength: integer(env, "PINFERENCE_QUEUE_LENGTH", { least: 0, most: 10_000 }) ?? 64,
     threads: integer(env, "PINFERENCE_THREADS", { least: 1, most: 512 }) ?? availableParallelism(),
     memoryMiB: integer(env, "PINFERENCE_MEMORY_MIB", { least: 1, most: 1_048_576 * 64 }),
+    idlePrefixMiB: integer(env, "PINFERENCE_IDLE_PREFIX_MIB", { least: 0, most: 1_048_576 }),
     apiKeyHashes: list(env, "PINFERENCE_API_KEY_SHA256").map((hash) => keyHash(hash)),
     anyModel: flag(env, "PINFERENCE_ANY_MODEL"),
     bodyLimitBytes: (integer(env, "PINFERENCE_BODY_LIMIT_MIB", { least: 1, most: 1024 }) ?? 16) * 1024 * 1024,

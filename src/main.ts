@@ -41,6 +41,7 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
     queueLength: config.queueLength,
     threads: config.threads,
     memoryMiB: config.memoryMiB,
+    idlePrefixMiB: config.idlePrefixMiB,
     log,
   });
   const lifecycle = new Lifecycle();

@@ -3,6 +3,7 @@ import { CodedError } from "../../src/domain/errors.ts";
 import { roundUp } from "../../src/gguf/gguf-tensors.ts";
 import {
   describeBudget,
+  idlePrefixBytes,
   inMiB,
   longestContext,
   type MemoryBudget,
@@ -95,6 +96,7 @@ export function explainResources(
     `context length ${contextLength}: ${asked(wishes.contextLength, ofContext)}`,
     `slots ${slots}: ${asked(wishes.slots, "one request at a time")}; each keeps ${inMiB(contextLength * kvBytesPerToken(model))} MiB of keys and values (${kvBytesPerToken(model).toLocaleString("en-US")} bytes a token)`,
     `memory ${memoryMiB} MiB: ${asked(wishes.memoryMiB, `rounded up to ${MEMORY_STEP_MIB}`)}; needed are ${describeBudget(budget)}`,
+    `idle prefixes ${inMiB(idlePrefixBytes(model, { contextLength, slots }, memoryMiB * MIB))} MiB: half of what that leaves, for the evaluated tokens of conversations without a slot`,
     `vCPUs ${vcpus}: ${ofCpus}`,
     `threads ${vcpus}: as many as vCPUs; more would wait for each other at every layer`,
   ];

@@ -63,6 +63,16 @@ export interface EngineStatus {
   readonly batches: number;
   /** Busy slots, summed over these batches. */
   readonly busySlotsInBatches: number;
+  readonly idlePrefixes: IdlePrefixesStatus;
+}
+
+/** States of conversations that are kept in memory without a slot. */
+export interface IdlePrefixesStatus {
+  readonly count: number;
+  /** Without those that shipped with the model. */
+  readonly bytes: number;
+  /** How often one was brought back into a slot. */
+  readonly restored: number;
 }
 
 /** The port between the server and inference. `src/engine` implements it; tests may fake it. */

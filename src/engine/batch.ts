@@ -7,15 +7,17 @@
  * arithmetic if its sequence has at least TILE tokens in the batch, so prompts are cut with that in mind; tokens of
  * different sequences do not touch each other (docs/decisions/0014-same-text.md).
  */
-import type { SlotStatus } from "../domain/engine.ts";
+import type { IdlePrefixesStatus, SlotStatus } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { FinishReason } from "../domain/generation.ts";
 import { Erasures } from "./erasures.ts";
+import type { IdlePrefixes } from "./idle-prefixes.ts";
 import type { Job } from "./job.ts";
 import type { NativeContext, Token } from "./native.ts";
 import { sharePromptBudget } from "./prompt-budget.ts";
 import type { Sampler } from "./sampler.ts";
-import { chooseSeat, createSlots, cutSlot, extendSlot, TILE, type Slot } from "./slots.ts";
+import { Seating } from "./seating.ts";
+import { createSlots, extendSlot, TILE, type Slot } from "./slots.ts";
 
 /** Most tokens of one batch, and so the context's batch size. */
 export const BATCH_TOKENS = 512;
@@ -63,14 +65,17 @@ export interface SchedulerOptions {
   readonly isEndToken: (token: Token) => boolean;
   /** Reuse only what a prompt's evaluation from its beginning would give to the last bit. */
   readonly isExact: boolean;
+  /** Keeps states of conversations without a slot; undefined where there is no memory for them. */
+  readonly idle?: IdlePrefixes | undefined;
 }
 
 export class Scheduler {
   readonly #context: NativeContext;
   readonly #contextLength: number;
   readonly #isEndToken: (token: Token) => boolean;
-  readonly #isExact: boolean;
+  readonly #idle: IdlePrefixes | undefined;
   readonly #slots: Slot<Running>[];
+  readonly #seating: Seating<Running>;
   readonly #waiting: Job[] = [];
   readonly #erasures = new Erasures();
   #deliveries: Delivery[] = [];
@@ -85,8 +90,10 @@ export class Scheduler {
     this.#context = options.context;
     this.#contextLength = options.contextLength;
     this.#isEndToken = options.isEndToken;
-    this.#isExact = options.isExact;
+    this.#idle = options.idle;
     this.#slots = createSlots(options.slots);
+    const { context, idle, isExact } = options;
+    this.#seating = new Seating({ context, slots: this.#slots, idle, isExact });
   }
 
   /** Requests that wait for their first slot. */
@@ -114,6 +121,10 @@ export class Scheduler {
     return { batches: this.#batches, busySlotsInBatches: this.#busySlotsInBatches };
   }
 
+  get idlePrefixes(): IdlePrefixesStatus {
+    return this.#idle?.status ?? { count: 0, bytes: 0, restored: 0 };
+  }
+
   /** Jobs get slots in the order in which they come. */
   add(job: Job): void {
     if (this.#closed) {
@@ -136,6 +147,7 @@ export class Scheduler {
     this.#closed = true;
     await this.#loop;
     this.#failAll(shuttingDown());
+    this.#idle?.close();
   }
 
   async #run(): Promise<void> {
@@ -154,7 +166,7 @@ export class Scheduler {
   /** False when nothing is left to do. */
   async #step(): Promise<boolean> {
     this.#releaseCancelled();
-    this.#erasures.grant(this.#slots, (slot) => this.#context.disposeSequence(slot));
+    this.#erasures.grant(this.#slots, (slot) => this.#seating.forget(slot));
     await this.#admit();
     const batches = this.#planBatches();
     for (const parts of batches) await this.#evaluate(parts);
@@ -169,13 +181,13 @@ export class Scheduler {
 
   async #admit(): Promise<void> {
     for (let job = this.#waiting[0]; job !== undefined; job = this.#waiting[0]) {
-      const { reuse, wantedSlot } = job;
-      const seat = chooseSeat(this.#slots, job.prompt, { reuse, wantedSlot, isExact: this.#isExact });
+      const pace = { promptTokensPerMs: this.#promptTokensPerMs, hasStreams: this.#hasStreams };
+      const seat = this.#seating.choose(job.prompt, job, pace);
       if (seat === undefined) return;
       this.#waiting.shift();
       const sampler = createSampler(job);
       if (sampler === undefined) continue;
-      const { slot, source } = seat;
+      const { slot } = seat;
       const running: Running = {
         job,
         sampler,
@@ -185,19 +197,13 @@ export class Scheduler {
         cancelled: false,
       };
       slot.job = running;
-      let shared = seat.shared;
-      if (source !== undefined) {
-        await this.#context.copySequenceStateFromOtherSequence(slot.id, source.id);
-        Object.assign(slot, { tokens: source.tokens.slice(), tiled: source.tiled, untiled: source.untiled });
-      }
-      if (shared < slot.tokens.length && !this.#context.removeTokenCellsFromSequence(slot.id, shared, -1)) {
-        // A recurrent state cannot be cut: start anew.
-        this.#context.disposeSequence(slot.id);
-        shared = 0;
-      }
-      cutSlot(slot, shared);
+      const shared = await this.#seating.prepare(seat, pace);
       if (!running.cancelled) job.onStart(shared, slot.id);
     }
+  }
+
+  get #hasStreams(): boolean {
+    return this.#slots.some((slot) => slot.job?.next !== undefined);
   }
 
   /** The batches of this step. Prompt pieces of a tile or more get a batch each: llama.cpp would part them anyway. */

@@ -26,6 +26,8 @@ export interface EmbedderOptions {
   readonly queueLength: number;
   /** Why there is no memory for its context, where there is none. */
   readonly noRoom?: string | undefined;
+  /** Called when that context takes its memory. */
+  readonly onOpen?: () => void;
 }
 
 /**
@@ -114,6 +116,7 @@ export class Embedder {
   #open(): Promise<NativeContext> {
     const { contextLength, threads, noRoom } = this.#options;
     if (noRoom !== undefined) return Promise.reject(new CodedError("unsupported_value", noRoom));
+    if (this.#context === undefined) this.#options.onOpen?.();
     this.#context ??= this.#native
       .openContext(this.#model, {
         cells: contextLength,

@@ -7,14 +7,17 @@ import { CodedError } from "../domain/errors.ts";
 import type { ChatPrompt, GenerateRequest, InfillPrompt, Prompt, TokenizedParts } from "../domain/generation.ts";
 import type { ModelCard } from "../domain/model.ts";
 import { readGgufHeader, type GgufHeader } from "../gguf/gguf-header.ts";
+import { idlePrefixBytes, kvBytesPerToken, MIB } from "../gguf/memory-budget.ts";
 import { BATCH_TOKENS, Scheduler } from "./batch.ts";
 import { Embedder, poolingOverride } from "./embedder.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
 import { Grammars } from "./grammars.ts";
+import { IdlePrefixes } from "./idle-prefixes.ts";
 import { availableMemory, noRoomForContext, requireMemory, wholeModel } from "./memory-check.ts";
 import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { tokenBytes } from "./token-bytes.ts";
+import { StateFiles } from "./state-files.ts";
 import { TokenTexts } from "./token-texts.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
@@ -32,6 +35,8 @@ export interface EngineOptions {
   readonly threads: number;
   /** What the process may use; undefined takes what the machine or its control group has. */
   readonly memoryMiB?: number | undefined;
+  /** For states of conversations without a slot; undefined takes a part of what the model leaves, 0 keeps none. */
+  readonly idlePrefixMiB?: number | undefined;
   readonly log?: (event: string, data: Record<string, unknown>) => void;
 }
 
@@ -160,7 +165,12 @@ class LlamaEngine implements Engine {
 
   status(): EngineStatus {
     const { scheduler } = this.#require();
-    return { slots: scheduler.slots, queued: scheduler.waiting, ...scheduler.work };
+    return {
+      slots: scheduler.slots,
+      queued: scheduler.waiting,
+      ...scheduler.work,
+      idlePrefixes: scheduler.idlePrefixes,
+    };
   }
 
   async eraseSlot(id: number): Promise<number> {
@@ -216,6 +226,12 @@ class LlamaEngine implements Engine {
     });
     const template = PromptBuilder.templateOf(header.chatTemplate);
     const vocabulary = new Vocabulary(model, header.vocabularySize ?? 0, template);
+    const { idlePrefixMiB } = this.#options;
+    let embeds = false;
+    const idleBytes = () =>
+      idlePrefixMiB === undefined
+        ? idlePrefixBytes(shape, { contextLength, slots }, available, embeds)
+        : idlePrefixMiB * MIB;
     const scheduler = new Scheduler({
       context,
       slots,
@@ -223,6 +239,7 @@ class LlamaEngine implements Engine {
       isEndToken: (token) => model.isEogToken(token),
       // Where evaluating again costs next to nothing.
       isExact: shape.requiredFileBytes <= SMALL_BYTES,
+      idle: openIdlePrefixes(context, kvBytesPerToken(shape), idleBytes, log),
     });
     const prompts = new PromptBuilder(native, model, vocabulary, template, contextLength);
     this.#loaded = {
@@ -241,6 +258,7 @@ class LlamaEngine implements Engine {
         pooling: header.poolingType,
         isCausal: header.isCausal,
         queueLength: this.#options.queueLength,
+        onOpen: () => (embeds = true),
         noRoom: noRoomForContext(shape, { contextLength, slots }, available),
       }),
       card: {
@@ -259,6 +277,18 @@ class LlamaEngine implements Engine {
       loadMs: Math.round(performance.now() - startedAt),
     });
   }
+}
+
+/** Undefined where nothing may or can be kept. */
+function openIdlePrefixes(
+  context: NativeContext,
+  bytesPerToken: number,
+  budgetBytes: () => number,
+  log: EngineOptions["log"],
+): IdlePrefixes | undefined {
+  const files = budgetBytes() === 0 ? undefined : StateFiles.open();
+  log?.("idle prefixes", { budgetMiB: files === undefined ? 0 : Math.floor(budgetBytes() / MIB) });
+  return files && new IdlePrefixes({ context, files, budgetBytes, bytesPerToken, log });
 }
 
 function chooseContextLength(wanted: number | undefined, header: GgufHeader): number {

@@ -5,8 +5,8 @@ import { basename, dirname, join } from "node:path";
 import { CodedError } from "../domain/errors.ts";
 import type { GgufHeader } from "../gguf/gguf-header.ts";
 import {
-  cacheBytes,
   describeBudget,
+  embeddingBytes,
   inMiB,
   memoryBudget,
   type MemoryUse,
@@ -51,7 +51,7 @@ export function requireMemory(model: ModelShape, use: MemoryUse, availableBytes:
 
 /** Undefined where a further context of one sequence has room; else why it has not. */
 export function noRoomForContext(model: ModelShape, use: MemoryUse, availableBytes: number): string | undefined {
-  const extra = cacheBytes(model, { ...use, slots: 1 }) + memoryBudget(model, use).compute;
+  const extra = embeddingBytes(model, use);
   const free = availableBytes - memoryBudget(model, use).processes;
   if (extra <= free) return undefined;
   return `embeddings need ${inMiB(extra)} MiB besides the slots, and ${inMiB(free)} MiB are left. Give the program more memory, or fewer or shorter slots`;

@@ -76,6 +76,14 @@ export interface NativeContext {
   removeTokenCellsFromSequence(sequence: number, from: number, to: number): boolean;
   disposeSequence(sequence: number): void;
   copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
+  /** Writes what a sequence holds; `tokens` go into the file as they are. Returns the file's bytes. */
+  saveSequenceStateToFile(path: string, sequence: number, tokens: Uint32Array): Promise<number>;
+  /**
+   * Replaces what a sequence holds by a saved state; returns the file's tokens, of which it may have at most `mostTokens`
+   * (0 would load nothing). Rejects where the state is of another model, of a context with another number of sequences,
+   * or cut off; the sequence may hold a part of it then. Not safe against a file that anybody could have written.
+   */
+  loadSequenceStateFromFile(path: string, sequence: number, mostTokens: number): Promise<Uint32Array>;
 }
 
 /** Tokens whose logits to return; the largest and the smallest; the sampled one's; most of the list's beginning. */

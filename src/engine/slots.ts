@@ -8,12 +8,19 @@ export const TILE = 64;
 /** Below this many shared tokens, evaluating them again costs less than copying a whole sequence's state. */
 const LEAST_COPY_TOKENS = 32;
 
-/** The server's seat for one running request, and the sequence in the context that it owns. */
-export interface Slot<Job> {
-  readonly id: number;
-  /** The tokens whose state the sequence holds, the job's own included. */
-  tokens: Token[];
+/** Tokens whose state is held somewhere. */
+export interface Evaluated {
+  readonly tokens: readonly Token[];
   /** Length of the beginning whose tokens were all evaluated in tiles, and of the one where none was. */
+  readonly tiled: number;
+  readonly untiled: number;
+}
+
+/** The server's seat for one running request, and the sequence in the context that it owns. */
+export interface Slot<Job> extends Evaluated {
+  readonly id: number;
+  /** The job's own included. */
+  tokens: Token[];
   tiled: number;
   untiled: number;
   job: Job | undefined;
@@ -30,13 +37,16 @@ export interface Seat<Job> {
   readonly shared: number;
 }
 
-export interface SeatOptions {
-  /** Whether what slots hold of the prompt may be reused. */
+export interface ReuseOptions {
+  /** Whether what is held of the prompt may be reused. */
   readonly reuse: boolean;
-  /** Taken where it is free. */
-  readonly wantedSlot: number | undefined;
   /** Reuse only what evaluating the prompt from its beginning would give to the last bit. */
   readonly isExact: boolean;
+}
+
+export interface SeatOptions extends ReuseOptions {
+  /** Taken where it is free. */
+  readonly wantedSlot: number | undefined;
 }
 
 export function createSlots<Job>(count: number): Slot<Job>[] {
@@ -75,10 +85,9 @@ export function chooseSeat<Job>(
   prompt: readonly Token[],
   options: SeatOptions,
 ): Seat<Job> | undefined {
-  const free = slots.filter((slot) => slot.job === undefined);
-  const wanted = free.find(({ id }) => id === options.wantedSlot);
-  const target = wanted ?? leastUsed(free.some(isNeighbour(slots)) ? free.filter(isNeighbour(slots)) : free);
+  const target = chooseTarget(slots, options.wantedSlot);
   if (target === undefined) return undefined;
+  const wanted = target.id === options.wantedSlot ? target : undefined;
   const reusable = (slot: Slot<Job>) => reusablePrefix(slot, prompt, options);
   let source = target;
   let shared = reusable(target);
@@ -96,6 +105,13 @@ export function chooseSeat<Job>(
   return { slot: target, source, shared };
 }
 
+/** The free slot to overwrite: the wanted one, else the least recently used one, beside a busy one where there is such. */
+export function chooseTarget<Job>(slots: readonly Slot<Job>[], wantedSlot: number | undefined): Slot<Job> | undefined {
+  const free = slots.filter((slot) => slot.job === undefined);
+  const wanted = free.find(({ id }) => id === wantedSlot);
+  return wanted ?? leastUsed(free.some(isNeighbour(slots)) ? free.filter(isNeighbour(slots)) : free);
+}
+
 /** Beside a busy slot: llama.cpp computes sequences together only where their numbers follow each other. */
 function isNeighbour<Job>(slots: readonly Slot<Job>[]): (slot: Slot<Job>) => boolean {
   return ({ id }) => slots[id - 1]?.job !== undefined || slots[id + 1]?.job !== undefined;
@@ -108,14 +124,21 @@ function leastUsed<Job>(slots: readonly Slot<Job>[]): Slot<Job> | undefined {
   );
 }
 
-/** Tokens of the prompt whose state in the slot may stand for their evaluation. */
-function reusablePrefix<Job>(slot: Slot<Job>, prompt: readonly Token[], { reuse, isExact }: SeatOptions): number {
+/** Tokens of the prompt whose held state may stand for their evaluation. */
+export function reusablePrefix(held: Evaluated, prompt: readonly Token[], { reuse, isExact }: ReuseOptions): number {
   if (!reuse) return 0;
-  const common = Math.min(sharedPrefix(slot.tokens, prompt), prompt.length - 1);
+  const common = Math.min(sharedPrefix(held.tokens, prompt), prompt.length - 1);
   if (!isExact) return common;
   // From its beginning, a prompt of a tile or more is evaluated in tiles, and a shorter one is not.
-  if (prompt.length < TILE) return Math.min(common, slot.untiled);
-  return Math.max(0, Math.min(common, slot.tiled, prompt.length - TILE));
+  if (prompt.length < TILE) return Math.min(common, held.untiled);
+  return Math.max(0, Math.min(common, held.tiled, prompt.length - TILE));
+}
+
+/** Whether `other` can be had from what is held by cutting it. */
+export function covers(held: Evaluated, other: Evaluated): boolean {
+  const { length } = other.tokens;
+  if (sharedPrefix(held.tokens, other.tokens) < length) return false;
+  return Math.min(held.tiled, length) >= other.tiled && Math.min(held.untiled, length) >= other.untiled;
 }
 
 /** Length of the common beginning of two token lists. */

@@ -71,8 +71,25 @@ export function memoryBudget(model: ModelShape, use: MemoryUse): MemoryBudget {
 }
 
 /** Keys and values of so many slots. */
-export function cacheBytes(model: ModelShape, { contextLength, slots }: MemoryUse): number {
+function cacheBytes(model: ModelShape, { contextLength, slots }: MemoryUse): number {
   return slots * Math.ceil(contextLength / CELL_STEP) * CELL_STEP * kvBytesPerToken(model);
+}
+
+/** States of conversations without a slot take at most this, unless more is asked for. */
+const MOST_IDLE_BYTES = 2048 * MIB;
+
+/**
+ * What states of conversations without a slot may take: half of what is left when everything else is loaded. The other
+ * half is for the system's copies of files. `embeds`: the context for embeddings is there as well.
+ */
+export function idlePrefixBytes(model: ModelShape, use: MemoryUse, availableBytes: number, embeds = false): number {
+  const left = availableBytes - memoryBudget(model, use).processes - (embeds ? embeddingBytes(model, use) : 0);
+  return Math.max(0, Math.min(Math.floor(left / 2), MOST_IDLE_BYTES));
+}
+
+/** Of the context that computes embeddings, made on first demand. */
+export function embeddingBytes(model: ModelShape, use: MemoryUse): number {
+  return cacheBytes(model, { ...use, slots: 1 }) + memoryBudget(model, use).compute;
 }
 
 /** Where the header says nothing of its heads: one pair of vectors as wide as the model for each layer. */

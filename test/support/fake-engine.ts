@@ -151,7 +151,8 @@ export class FakeEngine implements Engine {
   }
 
   status(): EngineStatus {
-    return { slots: this.#options.slots ?? [], queued: 0, batches: 4, busySlotsInBatches: 6 };
+    const idlePrefixes = { count: 2, bytes: 3_000_000, restored: 5 };
+    return { slots: this.#options.slots ?? [], queued: 0, batches: 4, busySlotsInBatches: 6, idlePrefixes };
   }
 
   async eraseSlot(id: number): Promise<number> {

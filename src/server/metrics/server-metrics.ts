@@ -7,7 +7,13 @@ import { Registry } from "./registry.ts";
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const TOKEN_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
-const NO_WORK: EngineStatus = { slots: [], queued: 0, batches: 0, busySlotsInBatches: 0 };
+const NO_WORK: EngineStatus = {
+  slots: [],
+  queued: 0,
+  batches: 0,
+  busySlotsInBatches: 0,
+  idlePrefixes: { count: 0, bytes: 0, restored: 0 },
+};
 
 /** What GET /metrics tells: llama.cpp's names first, then this server's own. Everything is a count or a time. */
 export class ServerMetrics {
@@ -119,6 +125,17 @@ export class ServerMetrics {
     registry.gauge("llamacpp:requests_deferred", "Number of requests deferred.", () => status().queued);
     registry.gauge("llamacpp:n_busy_slots_per_decode", "Average number of busy slots per llama_decode() call", () =>
       ratio(status().busySlotsInBatches, status().batches),
+    );
+    registry.gauge(
+      "pinference:idle_prefixes",
+      "Conversations without a slot whose evaluated state is kept.",
+      () => status().idlePrefixes.count,
+    );
+    registry.gauge("pinference:idle_prefix_bytes", "Memory of these states.", () => status().idlePrefixes.bytes);
+    registry.countedElsewhere(
+      "pinference:idle_prefixes_restored_total",
+      "How often such a state was brought back into a slot.",
+      () => status().idlePrefixes.restored,
     );
     registry.gauge("process_resident_memory_bytes", "Memory of the process.", () => process.memoryUsage.rss());
   }

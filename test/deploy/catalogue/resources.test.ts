@@ -93,6 +93,7 @@ test("each number is explained: what was asked for, and what follows from the mo
     "slots 2: as asked for; each keeps 448 MiB of keys and values (114,688 bytes a token)",
     "memory 2048 MiB: rounded up to 256; needed are 1,946 MiB: weights 610, keys and values 896, computing 56, " +
       "server 112, guest 64, system 208",
+    "idle prefixes 156 MiB: half of what that leaves, for the evaluated tokens of conversations without a slot",
     "vCPUs 2: one for each 500 million of its 596 million weights, at most 4, and what 2048 MiB pay for anyway " +
       "(one for each 2048 MiB)",
     "threads 2: as many as vCPUs; more would wait for each other at every layer",

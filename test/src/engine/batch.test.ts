@@ -1,13 +1,16 @@
 /** The scheduler over a memory that is kept in plain arrays: what it believes of a sequence must be what it holds. */
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 
 import type { FinishReason } from "../../../src/domain/generation.ts";
 import { BATCH_TOKENS, Scheduler } from "../../../src/engine/batch.ts";
+import { IdlePrefixes } from "../../../src/engine/idle-prefixes.ts";
 import type { Job } from "../../../src/engine/job.ts";
 import type { NativeContext, Token } from "../../../src/engine/native.ts";
 import type { Sampler } from "../../../src/engine/sampler.ts";
+import { StateFiles } from "../../../src/engine/state-files.ts";
 
 const END = 0;
 
@@ -42,6 +45,11 @@ class FakeContext implements NativeContext {
   /** Thrown by the next decode. */
   fault: Error | undefined;
   decodeMs = 0;
+  /** As of a model whose state is a sum over all tokens. */
+  isRecurrent = false;
+  /** How many of a hundred saved or loaded states fail. */
+  stateFaults = 0;
+  readonly #random = randomOf(99);
   readonly #sequences = new Map<number, Token[]>();
   #batch: { sequence: number; tokens: Token[] }[] = [];
   #rows: number[] = [];
@@ -76,6 +84,7 @@ class FakeContext implements NativeContext {
     return nextToken(this.#held(this.#rows[row]!));
   }
   removeTokenCellsFromSequence(sequence: number, from: number): boolean {
+    if (this.isRecurrent) return false;
     this.#held(sequence).length = from;
     return true;
   }
@@ -86,6 +95,22 @@ class FakeContext implements NativeContext {
     await new Promise(setImmediate);
     this.#sequences.set(target, [...this.#held(source)]);
     return 0;
+  }
+  async saveSequenceStateToFile(path: string, sequence: number): Promise<number> {
+    await new Promise(setImmediate);
+    const state = JSON.stringify(this.#held(sequence));
+    if (this.#random(100) < this.stateFaults) throw new Error("no space left");
+    writeFileSync(path, this.#random(100) < this.stateFaults ? state.slice(0, -9) : state);
+    return state.length;
+  }
+  async loadSequenceStateFromFile(path: string, sequence: number, mostTokens: number): Promise<Uint32Array> {
+    assert.ok(mostTokens > 0, "the library loads nothing where no tokens have room");
+    await new Promise(setImmediate);
+    const state = JSON.parse(readFileSync(path, "utf8")) as Token[];
+    const fails = this.#random(100) < this.stateFaults;
+    this.#sequences.set(sequence, fails ? state.slice(0, 5) : state);
+    if (fails) throw new Error("the state was cut off");
+    return new Uint32Array(0);
   }
   #held(sequence: number): Token[] {
     const held = this.#sequences.get(sequence) ?? [];
@@ -139,11 +164,20 @@ function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {})
   return { job, outcome, settled };
 }
 
-function schedulerOf(slots = 4, contextLength = 400) {
+function schedulerOf(slots = 4, contextLength = 400, idleBytes = 0) {
   const context = new FakeContext();
+  const files = idleBytes === 0 ? undefined : StateFiles.open();
+  const idle = files && new IdlePrefixes({ context, files, budgetBytes: () => idleBytes, bytesPerToken: 4 });
   return {
     context,
-    scheduler: new Scheduler({ context, slots, contextLength, isEndToken: (token) => token === END, isExact: false }),
+    scheduler: new Scheduler({
+      context,
+      slots,
+      contextLength,
+      isEndToken: (token) => token === END,
+      isExact: false,
+      idle,
+    }),
   };
 }
 
@@ -184,6 +218,35 @@ for (const slots of [1, 3, 64]) {
     assert.ok(scheduler.slots.every(({ busy }) => !busy));
     assert.equal(scheduler.waiting, 0);
     await scheduler.close();
+  });
+}
+
+for (const isRecurrent of [false, true]) {
+  const title = `conversations without a slot come back, or are evaluated again${isRecurrent ? " (recurrent model)" : ""}`;
+  test(title, { skip: StateFiles.open() === undefined && "no file system in memory" }, async () => {
+    const { context, scheduler } = schedulerOf(3, 2000, 12_000);
+    Object.assign(context, { decodeMs: 2, stateFaults: 5, isRecurrent });
+    const random = randomOf(3);
+    const conversations = Array.from({ length: 12 }, (_, index) => [...range(2, 70), ...range(index * 31, 90)]);
+    let cached = 0;
+    for (let turn = 0; turn < 60; turn++) {
+      await Promise.all(
+        [random(12), 0].slice(0, 1 + random(2)).map(async (which) => {
+          const prompt = conversations[which]!;
+          const { job, outcome, settled } = jobOf(prompt, 5, { onStart: (tokens) => (cached += tokens) });
+          scheduler.add(job);
+          await settled;
+          assert.deepEqual(outcome.tokens, answerTo(prompt, 5));
+          conversations[which] = [...prompt, ...outcome.tokens, 41, turn % 40];
+        }),
+      );
+    }
+    const { count, bytes, restored } = scheduler.idlePrefixes;
+    assert.ok(restored > (isRecurrent ? 0 : 10), `${restored} restored`);
+    assert.ok(count > 0 && bytes > 0 && bytes <= 12_000, `${count} of ${bytes} bytes`);
+    assert.ok(cached > 0);
+    await scheduler.close();
+    assert.equal(scheduler.idlePrefixes.count, 0);
   });
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { NODE_LLAMA_CPP_VERSION, openNative } from "../../../src/engine/native.ts";
+import { StateFiles } from "../../../src/engine/state-files.ts";
 import { demoModelPath } from "../../support/demo-model.ts";
 
 test("the addon's version is the one that package.json pins", () => {
@@ -42,6 +43,40 @@ test("a batch of two sequences gives each its own next token, and a copied state
   assert.equal(context.removeTokenCellsFromSequence(0, 5, -1), true);
 
   await context.dispose();
+  await model.dispose();
+  await native.close();
+});
+
+test("a saved state goes on in another sequence to the last bit; another context refuses it", async (t) => {
+  const files = StateFiles.open();
+  if (files === undefined) return t.skip("no file system in memory");
+  const native = await openNative();
+  const model = await native.openModel(demoModelPath);
+  const context = await native.openContext(model, { cells: 768, sequences: 3, threads: 1, batchTokens: 512 });
+  const tokens = model.tokenize("The fox lives by the river and the river is wide. ".repeat(9), false);
+  assert.ok(tokens.length >= 100 && tokens.length < 250);
+  const logprobsAfter = async (sequence: number) => {
+    context.initBatch(1);
+    const [row] = context.addToBatch(sequence, tokens.length, Uint32Array.of(300), Uint32Array.of(0));
+    await context.decodeBatch();
+    const sampler = native.createSampler(model, { temperature: 1, topK: 40, seed: 1 });
+    return (await context.sampleToken(row!, sampler, false, false, true))[3];
+  };
+  context.initBatch(tokens.length);
+  context.addToBatch(0, 0, tokens, new Uint32Array(0));
+  await context.decodeBatch();
+  const file = files.create();
+  const bytes = await context.saveSequenceStateToFile(file.path, 0, new Uint32Array(0));
+  assert.equal(file.bytes, bytes);
+  await context.loadSequenceStateFromFile(file.path, 2, 1);
+  assert.deepEqual(await logprobsAfter(2), await logprobsAfter(0));
+
+  const other = await native.openContext(model, { cells: 512, sequences: 2, threads: 1, batchTokens: 512 });
+  await assert.rejects(other.loadSequenceStateFromFile(file.path, 1, 1), /Failed to load state/);
+  file.close();
+  await assert.rejects(context.loadSequenceStateFromFile(file.path, 1, 1));
+
+  for (const open of [context, other]) await open.dispose();
   await model.dispose();
   await native.close();
 });

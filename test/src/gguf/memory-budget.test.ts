@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { readGgufHeader } from "../../../src/gguf/gguf-header.ts";
-import { longestContext, memoryBudget, MIB } from "../../../src/gguf/memory-budget.ts";
+import { idlePrefixBytes, longestContext, memoryBudget, MIB } from "../../../src/gguf/memory-budget.ts";
 import { demoModelPath } from "../../support/demo-model.ts";
 
 const header = readGgufHeader(demoModelPath);
@@ -53,4 +53,15 @@ test("the longest context fits, and a step more does not", () => {
   }
   assert.equal(longestContext(half, 1, 512 * MIB), 0);
   assert.equal(longestContext(half, 1, 64_000 * MIB), 32_768);
+});
+
+test("states of conversations without a slot take half of what is left, and at most 2 GiB", () => {
+  const use = { contextLength: 1024, slots: 2 };
+  const { processes, compute } = memoryBudget(half, use);
+  const embedding = 1024 * 12_288 + compute;
+  assert.equal(idlePrefixBytes(half, use, processes + 300 * MIB), 150 * MIB);
+  assert.equal(idlePrefixBytes(half, use, processes + embedding + 300 * MIB, true), 150 * MIB);
+  assert.equal(idlePrefixBytes(half, use, processes + embedding, true), 0);
+  assert.equal(idlePrefixBytes(half, use, processes), 0);
+  assert.equal(idlePrefixBytes(half, use, 64_000 * MIB), 2048 * MIB);
 });
