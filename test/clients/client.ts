@@ -7,7 +7,6 @@ export interface ClientSession {
   callTool(question: string, result: string, options: { readonly stream: boolean }): Promise<ToolAnswer>;
   /** An object with a name and an age, by the client's own kind of schema. */
   structured(question: string): Promise<unknown>;
-  close?(): Promise<void>;
 }
 
 export interface ToolAnswer {
@@ -24,8 +23,8 @@ export interface Address {
 
 export interface Client {
   readonly name: string;
-  /** Why it can't be tried on this machine; undefined where it can. */
-  readonly missing?: string | undefined;
+  /** Why it can't be tried on this machine. */
+  readonly missing?: string | false;
   open(address: Address): ClientSession | Promise<ClientSession>;
 }
 

@@ -7,6 +7,8 @@ import { anthropic } from "../clients/anthropic.ts";
 import type { Address, Client } from "../clients/client.ts";
 import { openaiChat } from "../clients/openai-chat.ts";
 import { openaiResponses } from "../clients/openai-responses.ts";
+import { aiSdk, langchain } from "../clients/packages.ts";
+import { pythonChat, pythonResponses } from "../clients/python.ts";
 import { startDemoEngine } from "../support/demo-engine.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { appOf, listen } from "../support/server.ts";
@@ -14,7 +16,17 @@ import { UpProcess } from "../support/up-process.ts";
 
 const model = "aleph-tiny-chat";
 const home = join(scratchDirectory(), "home");
-const CLIENTS: readonly Client[] = [openaiChat, openaiResponses, anthropic];
+// All clients in turn.
+const LONGEST_MS = 300_000;
+const CLIENTS: readonly Client[] = [
+  openaiChat,
+  openaiResponses,
+  anthropic,
+  aiSdk,
+  langchain,
+  pythonChat,
+  pythonResponses,
+];
 
 async function server(t: TestContext): Promise<Address> {
   const engine = await startDemoEngine();
@@ -24,7 +36,7 @@ async function server(t: TestContext): Promise<Address> {
 }
 
 async function node(t: TestContext, options: readonly string[]): Promise<Address> {
-  const up = new UpProcess(home, ["demo", ...options]);
+  const up = new UpProcess(home, ["demo", ...options], { longestMs: LONGEST_MS });
   t.after(() => up.interrupt());
   const baseUrl = (await up.ready()).models[0]!.baseUrl;
   assert.match(baseUrl, /\/vm\/[0-9a-f]{64}\/v1$/);
@@ -39,7 +51,6 @@ const ADDRESSES: Record<string, (t: TestContext) => Promise<Address>> = {
 
 async function tryClient(t: TestContext, client: Client, address: Address): Promise<void> {
   const session = await client.open(address);
-  t.after(() => session.close?.());
   await t.test("chats", async () => {
     assert.equal(await session.chat("What is the capital of France?"), "The capital of France is Paris.");
   });
@@ -66,8 +77,7 @@ for (const [name, start] of Object.entries(ADDRESSES)) {
   test(`clients of ${name}`, async (t) => {
     const address = await start(t);
     for (const client of CLIENTS) {
-      const { missing } = client;
-      await t.test(client.name, { skip: missing ?? false }, (each) => tryClient(each, client, address));
+      await t.test(client.name, { skip: client.missing ?? false }, (each) => tryClient(each, client, address));
     }
   });
 }

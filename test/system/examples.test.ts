@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { pythonWithOpenai } from "../support/python.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { UpProcess } from "../support/up-process.ts";
 
@@ -31,11 +32,13 @@ interface Client {
   readonly readAnswer: (stdout: string) => string;
 }
 
+const python = pythonWithOpenai();
+
 const CLIENTS: Record<string, Client> = {
   "Python's openai": {
-    skip: without("python3", ["-c", "import openai"], "needs python3 with its openai package"),
-    example: ["python3", "examples/chat.py"],
-    block: ["python", "python3", "-"],
+    skip: python.missing,
+    example: [python.path, "examples/chat.py"],
+    block: ["python", python.path, "-"],
     readAnswer: (stdout) => stdout.trim(),
   },
   "JavaScript's openai": {

@@ -18,6 +18,7 @@ import { parseFileHash, parseItemHash } from "../../src/domain/hash.ts";
 import { encodeRunRequest, parseAnswer } from "../../src/guest/protocol.ts";
 import { neededLibraries } from "../support/elf.ts";
 import { runCommand } from "../support/commands.ts";
+import { pythonWithOpenai } from "../support/python.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { processesNaming, UpProcess } from "../support/up-process.ts";
 import { cannotBuildRuntime, VM_PACKAGES } from "../support/vm-packages.ts";
@@ -118,13 +119,9 @@ test(
     const { models } = await up.ready();
     const { baseUrl } = models[0]!;
     assert.equal((await up.stage("runtime")).sha256, sha256);
+    const python = pythonWithOpenai();
     for (const [name, program, file, skip] of [
-      [
-        "Python's openai",
-        "python3",
-        "examples/chat.py",
-        without("python3", ["-c", "import openai"], "needs openai for python3"),
-      ],
+      ["Python's openai", python.path, "examples/chat.py", python.missing],
       ["JavaScript's openai", process.execPath, "examples/chat.mjs", false],
       ["curl", "sh", "examples/chat.sh", without("curl", ["--version"], "needs curl")],
     ] as const) {

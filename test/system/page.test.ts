@@ -7,18 +7,20 @@ import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 
 import { ask, closeBrowser, needsChromium, openPage } from "../support/browser.ts";
+import { pythonWithOpenai } from "../support/python.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { UpProcess } from "../support/up-process.ts";
 
 const ANSWER = "This is a test.";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const home = join(scratchDirectory(), "home");
+const python = pythonWithOpenai();
 
 /** How a snippet that was copied from the page is run. */
 function runSnippet(language: string, code: string): { status: number | null; stdout: string; stderr: string } {
   const options = { cwd: root, encoding: "utf8", timeout: 120_000 } as const;
   if (language === "curl") return spawnSync("sh", { ...options, input: code });
-  if (language === "Python") return spawnSync("python3", ["-"], { ...options, input: code });
+  if (language === "Python") return spawnSync(python.path, ["-"], { ...options, input: code });
   // Beside node_modules, as a user's file would be.
   const file = join(root, `snippet-${process.pid}.mjs`);
   writeFileSync(file, code);
@@ -30,12 +32,8 @@ function runSnippet(language: string, code: string): { status: number | null; st
 }
 
 function missing(language: string): string | false {
-  const probe: Record<string, [string, string[]]> = {
-    Python: ["python3", ["-c", "import openai"]],
-    curl: ["curl", ["--version"]],
-  };
-  const [program, args] = probe[language] ?? [process.execPath, ["--version"]];
-  return spawnSync(program, args).status !== 0 && `needs ${[program, ...args].join(" ")} to work`;
+  if (language === "Python") return python.missing;
+  return language === "curl" && spawnSync("curl", ["--version"]).status !== 0 && "needs curl";
 }
 
 async function snippetOf(page: Page, language: string): Promise<string> {
