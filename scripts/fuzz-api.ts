@@ -1,9 +1,8 @@
 /** `node dist/scripts/fuzz-api.js [SECONDS] [SEED]`: the test's fuzz for as long as wanted, with the growth of memory. */
-import { once } from "node:events";
-import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 
 import { startEngine } from "../src/engine/load.ts";
+import { listen } from "../src/server/listen.ts";
 import { fuzz } from "../test/support/api-fuzz.ts";
 import { demoModelPath } from "../test/support/demo-model.ts";
 import { appOf } from "../test/support/server.ts";
@@ -28,8 +27,7 @@ const app = appOf(engine, {
     process.exitCode = 1;
   },
 });
-const server = createServer(app).on("checkContinue", app).listen(0, "127.0.0.1");
-await once(server, "listening");
+const server = await listen(app, { host: "127.0.0.1", port: 0 });
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
 const until = performance.now() + seconds * 1000;

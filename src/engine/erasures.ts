@@ -2,8 +2,8 @@ import type { Slot } from "./slots.ts";
 
 interface Waiting {
   readonly slot: number;
-  resolve(tokens: number): void;
-  reject(error: unknown): void;
+  readonly resolve: (tokens: number) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Wishes that slots forget what they hold, each granted between two steps, once its slot is free. */

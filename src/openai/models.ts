@@ -25,7 +25,21 @@ export function toModel(card: ModelCard) {
 }
 
 export function toModelList(card: ModelCard) {
-  return { object: "list", data: [toModel(card)], has_more: false, first_id: card.id, last_id: card.id };
+  const models = [toListed(card)];
+  return { object: "list", data: [toModel(card)], has_more: false, first_id: card.id, last_id: card.id, models };
+}
+
+/** As Ollama lists models, which some clients of llama.cpp's server read. */
+function toListed({ id, createdAt, bytes, parameters, quantization }: ModelCard) {
+  return {
+    name: id,
+    model: id,
+    modified_at: new Date(createdAt * 1000).toISOString(),
+    size: bytes,
+    type: "model",
+    capabilities: ["completion", "embedding"],
+    details: { format: "gguf", parameter_size: String(parameters), quantization_level: quantization },
+  };
 }
 
 export function isNameOf(card: ModelCard, name: string): boolean {

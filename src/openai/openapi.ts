@@ -1,6 +1,7 @@
 import * as z from "zod";
 
 import { MESSAGE_COUNT_FIELDS, MESSAGE_FIELDS } from "../anthropic/request.ts";
+import { ANSWERS, type AnswerName } from "./answers/answers.ts";
 import { COMPLETION_FIELDS } from "./completion-request.ts";
 import { schemaOf } from "./body.ts";
 import type { Field } from "./field.ts";
@@ -21,7 +22,11 @@ interface Operation {
   readonly summary: string;
   /** The table that validates the body. */
   readonly body?: string;
-  /** The answer's media types; JSON unless given. */
+  /** The answer as JSON. */
+  readonly answer?: AnswerName;
+  /** The data of each event, where the answer may be a stream. */
+  readonly event?: AnswerName;
+  /** The answer's media types, where it is no JSON of a described form. */
   readonly answers?: readonly string[];
   readonly parameters?: readonly object[];
   /** The shape of refusals. Default: OpenAI's. */
@@ -53,7 +58,6 @@ export const BODIES: Readonly<Record<string, Fields>> = {
   DetokenizeRequest: DETOKENIZE_FIELDS,
 };
 
-const GENERATED = ["application/json", "text/event-stream"];
 const modelId = { name: "id", in: "path", required: true, schema: { type: "string" } };
 const slotId = { name: "id", in: "path", required: true, schema: { type: "integer" } };
 const slotAction = { name: "action", in: "query", required: true, schema: { enum: ["save", "restore", "erase"] } };
@@ -66,44 +70,78 @@ const query = (name: string, schema: object) => ({ name, in: "query", schema });
 const ROUTES: Readonly<Record<string, Route>> = {
   "/v1/chat/completions": {
     aliases: ["/chat/completions"],
-    post: { summary: "Continue a conversation", body: "ChatRequest", answers: GENERATED },
+    post: {
+      summary: "Continue a conversation",
+      body: "ChatRequest",
+      answer: "ChatCompletion",
+      event: "ChatCompletionChunk",
+    },
   },
   "/v1/chat/completions/input_tokens": {
     aliases: ["/chat/completions/input_tokens"],
-    post: { summary: "Count the tokens of a conversation, without an answer", body: "ChatRequest" },
+    post: {
+      summary: "Count the tokens of a conversation, without an answer",
+      body: "ChatRequest",
+      answer: "InputTokens",
+    },
   },
-  "/v1/completions": { post: { summary: "Continue a text", body: "CompletionRequest", answers: GENERATED } },
+  "/v1/completions": {
+    post: {
+      summary: "Continue a text",
+      body: "CompletionRequest",
+      answer: "TextCompletion",
+      event: "TextCompletionChunk",
+    },
+  },
   "/completion": {
     aliases: ["/completions"],
-    post: { summary: "Continue a text, as llama.cpp's server does", body: "NativeRequest", answers: GENERATED },
+    post: {
+      summary: "Continue a text, as llama.cpp's server does",
+      body: "NativeRequest",
+      answer: "NativeCompletion",
+      event: "NativeEvent",
+    },
   },
   "/v1/responses": {
     aliases: ["/responses"],
     post: {
       summary: "Answer a text or items: whole, as a stream, or in the background",
       body: "ResponseRequest",
-      answers: GENERATED,
+      answer: "Response",
+      event: "ResponseEvent",
     },
   },
   "/v1/responses/input_tokens": {
-    post: { summary: "Count the tokens of a response's input, without an answer", body: "ResponseRequest" },
+    post: {
+      summary: "Count the tokens of a response's input, without an answer",
+      body: "ResponseRequest",
+      answer: "InputTokens",
+    },
   },
   "/v1/responses/{id}": {
     get: {
       summary: "A stored response as it is now, or its events",
-      answers: GENERATED,
+      answer: "Response",
+      event: "ResponseEvent",
       parameters: [
         responseId,
         query("stream", { enum: ["true", "false"] }),
         query("starting_after", { type: "integer", minimum: -1, default: -1 }),
       ],
     },
-    delete: { summary: "Forget a response; one that runs is cancelled first", parameters: [responseId] },
+    delete: {
+      summary: "Forget a response; one that runs is cancelled first",
+      parameters: [responseId],
+      answer: "DeletedResponse",
+    },
   },
-  "/v1/responses/{id}/cancel": { post: { summary: "Stop a background response", parameters: [responseId] } },
+  "/v1/responses/{id}/cancel": {
+    post: { summary: "Stop a background response", parameters: [responseId], answer: "Response" },
+  },
   "/v1/responses/{id}/input_items": {
     get: {
       summary: "What a response answered",
+      answer: "InputItems",
       parameters: [
         responseId,
         query("limit", { type: "integer", minimum: 1, maximum: 100, default: 20 }),
@@ -115,6 +153,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
   "/v1/responses/{id}/events": {
     get: {
       summary: "The events of a response as JSON, for hosts that hold streams back",
+      answer: "ResponseEvents",
       parameters: [
         responseId,
         query("starting_after", { type: "integer", minimum: -1, default: -1 }),
@@ -127,7 +166,8 @@ const ROUTES: Readonly<Record<string, Route>> = {
     post: {
       summary: "Continue a conversation, as Anthropic's API does",
       body: "MessageRequest",
-      answers: GENERATED,
+      answer: "Message",
+      event: "MessageEvent",
       refusal: "MessageError",
     },
   },
@@ -135,43 +175,59 @@ const ROUTES: Readonly<Record<string, Route>> = {
     post: {
       summary: "Count the tokens of a conversation, without an answer",
       body: "MessageCountRequest",
+      answer: "MessageTokens",
       refusal: "MessageError",
     },
   },
   "/infill": {
-    post: { summary: "Fill a gap in a text, as llama.cpp's server does", body: "InfillRequest", answers: GENERATED },
+    post: {
+      summary: "Fill a gap in a text, as llama.cpp's server does",
+      body: "InfillRequest",
+      answer: "NativeCompletion",
+      event: "NativeEvent",
+    },
   },
-  "/v1/embeddings": { post: { summary: "Texts to vectors", body: "EmbeddingRequest" } },
+  "/v1/embeddings": { post: { summary: "Texts to vectors", body: "EmbeddingRequest", answer: "EmbeddingList" } },
   "/embedding": {
     aliases: ["/embeddings"],
-    post: { summary: "Texts to vectors, as llama.cpp's server does", body: "NativeEmbeddingRequest" },
+    post: {
+      summary: "Texts to vectors, as llama.cpp's server does",
+      body: "NativeEmbeddingRequest",
+      answer: "NativeEmbeddings",
+    },
   },
   "/v1/rerank": {
     aliases: ["/rerank", "/v1/reranking", "/reranking"],
-    post: { summary: "Texts sorted by their likeness to a query", body: "RerankRequest" },
+    post: { summary: "Texts sorted by their likeness to a query", body: "RerankRequest", answer: "Ranking" },
   },
-  "/v1/models": { aliases: ["/models"], get: { summary: "The served model, as a list" } },
-  "/v1/models/{id}": { aliases: ["/models/{id}"], get: { summary: "The served model", parameters: [modelId] } },
-  "/tokenize": { post: { summary: "Text to token ids", body: "TokenizeRequest" } },
-  "/detokenize": { post: { summary: "Token ids to text", body: "DetokenizeRequest" } },
-  "/apply-template": { post: { summary: "A conversation as the model would read it", body: "ChatRequest" } },
+  "/v1/models": { aliases: ["/models"], get: { summary: "The served model, as a list", answer: "ModelList" } },
+  "/v1/models/{id}": {
+    aliases: ["/models/{id}"],
+    get: { summary: "The served model", parameters: [modelId], answer: "Model" },
+  },
+  "/tokenize": { post: { summary: "Text to token ids", body: "TokenizeRequest", answer: "TokenList" } },
+  "/detokenize": { post: { summary: "Token ids to text", body: "DetokenizeRequest", answer: "Detokenized" } },
+  "/apply-template": {
+    post: { summary: "A conversation as the model would read it", body: "ChatRequest", answer: "AppliedTemplate" },
+  },
   "/props": {
-    get: { summary: "The model's properties and the defaults of requests" },
+    get: { summary: "The model's properties and the defaults of requests", answer: "Props" },
     post: { summary: "Refused: properties cannot be changed", status: 501 },
   },
-  "/slots": { get: { summary: "What each slot does", parameters: [failOnNoSlot] } },
+  "/slots": { get: { summary: "What each slot does", parameters: [failOnNoSlot], answer: "Slots" } },
   "/slots/{id}": {
     post: {
       summary: "Have a slot forget what it holds; saving and restoring are refused",
       parameters: [slotId, slotAction],
+      answer: "ErasedSlot",
     },
   },
   "/metrics": { get: { summary: "Counts and times for Prometheus", answers: ["text/plain"] } },
-  "/lora-adapters": { get: { summary: "Adapters, of which there are none" } },
+  "/lora-adapters": { get: { summary: "Adapters, of which there are none", answer: "Adapters" } },
   "/stream-check": {
     get: { summary: "Two lines with a pause between them: whether a host passes on streams", answers: ["text/plain"] },
   },
-  "/health": { aliases: ["/v1/health"], get: { summary: "Whether requests can be answered" } },
+  "/health": { aliases: ["/v1/health"], get: { summary: "Whether requests can be answered", answer: "Health" } },
   "/openapi.json": { get: { summary: "This document" } },
   "/about.json": { get: { summary: "What is served, with the hashes that name it" } },
   "/assets/{name}": {
@@ -198,8 +254,7 @@ export function createOpenApi(): Record<string, unknown> {
     components: {
       schemas: {
         ...Object.fromEntries(Object.entries(BODIES).map(([name, table]) => [name, toBodySchema(table)])),
-        Error: ERROR,
-        MessageError: MESSAGE_ERROR,
+        ...toAnswerSchemas(),
       },
       securitySchemes: {
         bearer: { type: "http", scheme: "bearer" },
@@ -208,42 +263,6 @@ export function createOpenApi(): Record<string, unknown> {
     },
   };
 }
-
-const text = { type: "string" };
-const ERROR = {
-  type: "object",
-  required: ["error"],
-  properties: {
-    error: {
-      type: "object",
-      required: ["message", "type", "param", "code"],
-      properties: {
-        message: text,
-        type: text,
-        param: { type: ["string", "null"] },
-        code: { type: ["string", "null"] },
-      },
-    },
-  },
-};
-
-const MESSAGE_ERROR = {
-  type: "object",
-  required: ["type", "error", "request_id"],
-  properties: {
-    type: { const: "error" },
-    error: {
-      type: "object",
-      required: ["type", "message"],
-      properties: {
-        type: text,
-        message: text,
-        details: { type: "object", required: ["error_code"], properties: { error_code: text } },
-      },
-    },
-    request_id: text,
-  },
-};
 
 function toPathItem({ aliases, get, post, delete: remove }: Route): Record<string, unknown> {
   return {
@@ -255,8 +274,8 @@ function toPathItem({ aliases, get, post, delete: remove }: Route): Record<strin
 }
 
 function toOperation(operation: Operation): Record<string, unknown> {
-  const { summary, body, answers = ["application/json"], parameters, status, refusal = "Error" } = operation;
-  const success = { description: "Success", content: Object.fromEntries(answers.map((type) => [type, {}])) };
+  const { summary, body, parameters, status, refusal = "Error" } = operation;
+  const success = { description: "Success", content: toContent(operation) };
   return {
     summary,
     ...(parameters !== undefined && { parameters }),
@@ -268,6 +287,24 @@ function toOperation(operation: Operation): Record<string, unknown> {
       [status ?? "default"]: { description: "Refusal", content: json({ $ref: `#/components/schemas/${refusal}` }) },
     },
   };
+}
+
+function toContent({ answer, event, answers = ["application/json"] }: Operation): Record<string, object> {
+  if (answer === undefined) return Object.fromEntries(answers.map((type) => [type, {}]));
+  const whole = json({ $ref: `#/components/schemas/${answer}` });
+  if (event === undefined) return whole;
+  // The version 3.1 has no word for the items of a stream.
+  return { ...whole, "text/event-stream": { "x-event-data": { $ref: `#/components/schemas/${event}` } } };
+}
+
+/** As JSON Schema, in which an answer within another is referred to by its name. */
+function toAnswerSchemas(): Record<string, unknown> {
+  const registry = z.registry<{ id: string }>();
+  for (const [id, schema] of Object.entries(ANSWERS)) registry.add(schema, { id });
+  const { schemas } = z.toJSONSchema(registry, { uri: (id) => `#/components/schemas/${id}` });
+  return Object.fromEntries(
+    Object.entries(schemas).map(([name, { $schema: _, $id: __, ...schema }]) => [name, schema]),
+  );
 }
 
 function json(schema: object): Record<string, object> {

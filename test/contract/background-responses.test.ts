@@ -106,7 +106,7 @@ describe("responses in the background", () => {
 
   test("the input that truncation leaves is what is counted", async (t) => {
     const { app } = await start(t);
-    const input = [..."abcdef"].map((letter) => ({ role: "user", content: `${letter} `.repeat(600) }));
+    const input = Array.from("abcdef").map((letter) => ({ role: "user", content: `${letter} `.repeat(600) }));
     const body = { input: [...input, { role: "user", content: SAY }], truncation: "auto", max_output_tokens: 1 };
     const { body: counted } = await supertest(app).post("/v1/responses/input_tokens").send(body).expect(200);
     const { body: response } = await supertest(app).post("/v1/responses").send(body).expect(200);

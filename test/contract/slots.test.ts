@@ -88,7 +88,7 @@ describe("slots", () => {
   test("an erased slot holds nothing, and the same request is evaluated anew to the same text", async () => {
     const text = async () =>
       (await post("/v1/chat/completions", say).expect(200)).body.choices[0].message.content as string;
-    const before = await text();
+    const fresh = await text();
     assert.ok((await usage()).prompt_tokens_details.cached_tokens > 0);
     for (const { id, n_prompt_tokens_cache: held } of await slots()) {
       const { body } = await post(`/slots/${id}?action=erase`, {}).expect(200);
@@ -99,9 +99,9 @@ describe("slots", () => {
       [0, 0],
     );
     assert.equal((await usage()).prompt_tokens_details.cached_tokens, 0);
-    assert.equal(await text(), before);
+    assert.equal(await text(), fresh);
     await post("/slots/0?action=erase", {}).expect(200);
-    assert.equal(await text(), before);
+    assert.equal(await text(), fresh);
   });
 
   test("erasing a busy slot waits until it is free, and nobody else for that", async (t) => {
@@ -110,19 +110,21 @@ describe("slots", () => {
     const body = JSON.stringify({ ...endless, id_slot: 0 });
     const response = await fetch(`${url}/completion`, { method: "POST", body, signal: controller.signal });
     await response.body!.getReader().read();
-    let erased: { n_erased: number } | undefined;
-    const erasing = fetch(`${url}/slots/0?action=erase`, { method: "POST" }).then(async (answer) => {
-      erased = (await answer.json()) as { n_erased: number };
-    });
+    let isErased = false;
+    const erase = async () => {
+      const answer = await fetch(`${url}/slots/0?action=erase`, { method: "POST" });
+      isErased = true;
+      return (await answer.json()) as { n_erased: number };
+    };
+    const erasing = erase();
     await sleep(50);
-    assert.equal(erased, undefined);
+    assert.equal(isErased, false);
     assert.equal(
       (await post("/v1/chat/completions", say).expect(200)).body.choices[0].message.content,
       "This is a test.",
     );
     controller.abort();
-    await erasing;
-    assert.ok(erased!.n_erased > 0);
+    assert.ok((await erasing).n_erased > 0);
   });
 
   test("slots that are not there, other actions, saving and restoring are refused by name", async () => {

@@ -265,6 +265,17 @@ test("the model list has the members that OpenAI's, Anthropic's and llama.cpp's 
     has_more: false,
     first_id: "tiny",
     last_id: "tiny",
+    models: [
+      {
+        name: "tiny",
+        model: "tiny",
+        modified_at: "2024-11-07T17:20:00.000Z",
+        size: 4_000_000,
+        type: "model",
+        capabilities: ["completion", "embedding"],
+        details: { format: "gguf", parameter_size: "2000000", quantization_level: "Q8_0" },
+      },
+    ],
   });
   for (const name of ["tiny", "tiny-alias", "org/tiny", "org%2Ftiny"]) {
     const one = await supertest(app).get(`/v1/models/${name}`).expect(200);
