@@ -69,7 +69,7 @@ export interface EngineStatus {
 /** States of conversations that are kept in memory without a slot. */
 export interface IdlePrefixesStatus {
   readonly count: number;
-  /** Without those that shipped with the model. */
+  /** Of memory. */
   readonly bytes: number;
   /** How often one was brought back into a slot. */
   readonly restored: number;

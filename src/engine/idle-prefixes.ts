@@ -22,7 +22,9 @@ const MOST_ENTRIES = 512;
 export interface IdlePrefix extends Evaluated {
   readonly file: Pick<StateFile, "path" | "close">;
   readonly bytes: number;
-  /** Stays whatever happens, and takes nothing of the budget. */
+  /** Of these, what takes memory: all of them but for a file of the model's volume. */
+  readonly memoryBytes: number;
+  /** Stays whatever happens. */
   readonly isPinned: boolean;
   lastUsed: number;
 }
@@ -67,13 +69,13 @@ export class IdlePrefixes {
   }
 
   get #bytes(): number {
-    return this.#entries.reduce((sum, { bytes, isPinned }) => sum + (isPinned ? 0 : bytes), 0);
+    return this.#entries.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
   }
 
   /** A state that is there from the start, in a file of somebody else. */
-  pin(prefix: Evaluated, path: string, bytes: number): void {
+  pin(prefix: Evaluated, path: string, bytes: number, memoryBytes: number): void {
     const file = { path, close: () => undefined };
-    this.#entries.push({ ...prefix, file, bytes, isPinned: true, lastUsed: 0 });
+    this.#entries.push({ ...prefix, file, bytes, memoryBytes, isPinned: true, lastUsed: 0 });
   }
 
   /**
@@ -117,7 +119,9 @@ export class IdlePrefixes {
       const file = await this.#save(sequence);
       const { tiled, untiled } = held;
       const { bytes } = file;
-      this.#entries.push({ tokens, tiled, untiled, file, bytes, isPinned: false, lastUsed: ++this.#clock });
+      const memoryBytes = bytes;
+      const lastUsed = ++this.#clock;
+      this.#entries.push({ tokens, tiled, untiled, file, bytes, memoryBytes, isPinned: false, lastUsed });
       this.#makeRoom(this.#options.budgetBytes(), MOST_ENTRIES, needed);
     } catch (error) {
       log?.("idle prefix not kept", { tokens: tokens.length, reason: String(error) });
@@ -189,7 +193,7 @@ export class IdlePrefixes {
       if (kept <= bytes && this.#entries.length - leaving.size <= count) break;
       if (entry.isPinned || entry === needed) continue;
       leaving.add(entry);
-      kept -= entry.bytes;
+      kept -= entry.memoryBytes;
     }
     this.#drop((entry) => leaving.has(entry));
   }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 
 import type { Embedding, Engine, EngineStatus, Generation, TokenizeOptions } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
@@ -15,6 +15,7 @@ import { Grammars } from "./grammars.ts";
 import { IdlePrefixes } from "./idle-prefixes.ts";
 import { availableMemory, noRoomForContext, requireMemory, wholeModel } from "./memory-check.ts";
 import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
+import { pinShippedPrefix, type PinnedPrefixPlace } from "./pinned-prefix.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { tokenBytes } from "./token-bytes.ts";
 import { StateFiles } from "./state-files.ts";
@@ -232,14 +233,30 @@ class LlamaEngine implements Engine {
       idlePrefixMiB === undefined
         ? idlePrefixBytes(shape, { contextLength, slots }, available, embeds)
         : idlePrefixMiB * MIB;
+    // Where evaluating again costs next to nothing.
+    const isExact = shape.requiredFileBytes <= SMALL_BYTES;
+    const idle = openIdlePrefixes({
+      context,
+      bytesPerToken: kvBytesPerToken(shape),
+      budgetBytes: idleBytes,
+      place: {
+        directory: dirname(modelPath),
+        slots,
+        contextLength,
+        weightBytes: model.getTotalSize(),
+        vocabularySize: vocabulary.size,
+        arithmetic: native.arithmetic,
+        isExact,
+      },
+      log,
+    });
     const scheduler = new Scheduler({
       context,
       slots,
       contextLength,
       isEndToken: (token) => model.isEogToken(token),
-      // Where evaluating again costs next to nothing.
-      isExact: shape.requiredFileBytes <= SMALL_BYTES,
-      idle: openIdlePrefixes(context, kvBytesPerToken(shape), idleBytes, log),
+      isExact,
+      idle,
     });
     const prompts = new PromptBuilder(native, model, vocabulary, template, contextLength);
     this.#loaded = {
@@ -279,16 +296,31 @@ class LlamaEngine implements Engine {
   }
 }
 
-/** Undefined where nothing may or can be kept. */
-function openIdlePrefixes(
-  context: NativeContext,
-  bytesPerToken: number,
-  budgetBytes: () => number,
-  log: EngineOptions["log"],
-): IdlePrefixes | undefined {
-  const files = budgetBytes() === 0 ? undefined : StateFiles.open();
-  log?.("idle prefixes", { budgetMiB: files === undefined ? 0 : Math.floor(budgetBytes() / MIB) });
-  return files && new IdlePrefixes({ context, files, budgetBytes, bytesPerToken, log });
+interface IdleInputs {
+  readonly context: NativeContext;
+  readonly bytesPerToken: number;
+  readonly budgetBytes: () => number;
+  readonly place: PinnedPrefixPlace;
+  readonly log: EngineOptions["log"];
+}
+
+/** With the prefix that ships beside the model, if there is one. Undefined where nothing can be kept. */
+function openIdlePrefixes({ context, bytesPerToken, budgetBytes, place, log }: IdleInputs): IdlePrefixes | undefined {
+  const files = StateFiles.open();
+  if (files === undefined) {
+    log?.("idle prefixes", { budgetMiB: 0, reason: "this system has no file system in memory" });
+    return undefined;
+  }
+  log?.("idle prefixes", { budgetMiB: Math.floor(budgetBytes() / MIB) });
+  const idle = new IdlePrefixes({ context, files, budgetBytes, bytesPerToken, log });
+  try {
+    const tokens = pinShippedPrefix(idle, files, place);
+    if (tokens > 0) log?.("pinned prefix", { tokens });
+  } catch (error) {
+    // It would only have saved time.
+    log?.("pinned prefix refused", { reason: (error as Error).message });
+  }
+  return idle;
 }
 
 function chooseContextLength(wanted: number | undefined, header: GgufHeader): number {

@@ -4,7 +4,9 @@
  * in 20 ms instead of 600 (docs/decisions/0003-native-batches.md). Nobody promises these classes to stay as they are, so
  * the version is pinned exactly and checked here, and test/src/engine runs real inference over all of them.
  */
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { CodedError } from "../domain/errors.ts";
@@ -21,6 +23,9 @@ const BACKENDS: Readonly<Record<string, string>> = {
   "win32-x64": "win-x64",
   "win32-arm64": "win-arm64",
 };
+
+/** Without fused operations and vectors of different widths. Every x86-64 processor since 2011 runs it. */
+const PORTABLE_BACKEND = "libggml-cpu-sse42.so";
 
 export type Token = number;
 
@@ -156,11 +161,14 @@ interface Bindings {
   loadBackends(folder?: string): void;
   /** Undefined while no backend is loaded; false is the CPU. */
   getGpuType(): string | false | undefined;
+  systemInfo(): string;
   init(): Promise<void>;
   dispose(): Promise<void>;
 }
 
 export interface Native {
+  /** llama.cpp's names of the instructions in use. Other ones round differently. */
+  readonly arithmetic: string;
   /** `onProgress` gets the part of the file that has been read, from 0 to 1. */
   openModel(path: string, overrides?: MetadataOverrides, onProgress?: (part: number) => void): Promise<NativeModel>;
   openContext(model: NativeModel, options: ContextOptions): Promise<NativeContext>;
@@ -200,10 +208,17 @@ export const TOKEN_BYTE = 32;
 /** llama.cpp's vocabulary kinds by number. Source: llama.cpp, include/llama.h, enum llama_vocab_type. */
 export const VOCABULARY_TYPES = ["none", "spm", "bpe", "wpm", "ugm", "rwkv", "plamo2"] as const;
 
-/** Errors: `model_load_failed` where no backend fits this machine, or another version is installed. */
-export async function openNative(): Promise<Native> {
-  const bindings = await loadAddon();
+/** `portable`: what every x86-64 processor of today has, and so the same results on all of them, to the last bit. */
+export type Arithmetic = "fastest" | "portable";
+
+/**
+ * The first call decides on the arithmetic of the whole process. Errors: `model_load_failed` where no backend fits this
+ * machine, or another version is installed; `not_supported` for portable arithmetic on other processors than x86-64.
+ */
+export async function openNative(arithmetic: Arithmetic = "fastest"): Promise<Native> {
+  const bindings = await loadAddon(arithmetic);
   return {
+    arithmetic: bindings.systemInfo().trim(),
     async openModel(path, overrides = {}, onProgress) {
       const model = new bindings.AddonModel(path, {
         addonExports: bindings,
@@ -247,11 +262,17 @@ export async function openNative(): Promise<Native> {
   };
 }
 
-async function loadAddon(): Promise<Bindings> {
+async function loadAddon(arithmetic: Arithmetic): Promise<Bindings> {
   const machine = `${process.platform}-${process.arch}`;
   const backend = BACKENDS[machine];
   if (backend === undefined) {
     throw new CodedError("model_load_failed", `node-llama-cpp has no prebuilt backend for ${machine}`);
+  }
+  if (arithmetic === "portable" && backend !== "linux-x64") {
+    throw new CodedError(
+      "not_supported",
+      `portable arithmetic is that of x86-64 processors under Linux, not ${machine}`,
+    );
   }
   const { binsDir, packageVersion } = await findBackend(backend);
   if (packageVersion !== NODE_LLAMA_CPP_VERSION) {
@@ -267,13 +288,27 @@ async function loadAddon(): Promise<Bindings> {
     bindings.setLogger(() => {});
     bindings.setLoggerLogLevel(0);
     bindings.loadBackends();
-    if (bindings.getGpuType() === undefined) bindings.loadBackends(folder);
+    if (bindings.getGpuType() === undefined) {
+      if (arithmetic === "portable") loadPortable(bindings, folder);
+      else bindings.loadBackends(folder);
+    }
     await bindings.init();
     return bindings;
   } catch (cause) {
     // Such as a C library older than the backend was built for.
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CodedError("model_load_failed", `llama.cpp does not run on this machine: ${reason}`, { cause });
+  }
+}
+
+/** llama.cpp takes the fastest of a folder that runs here: of a folder with one, that one. */
+function loadPortable(bindings: Bindings, folder: string): void {
+  const only = mkdtempSync(join(tmpdir(), "pinference-backend-"));
+  try {
+    symlinkSync(join(folder, PORTABLE_BACKEND), join(only, PORTABLE_BACKEND));
+    bindings.loadBackends(only);
+  } finally {
+    rmSync(only, { recursive: true });
   }
 }
 
