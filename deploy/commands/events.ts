@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../../src/domain/errors.ts";
 import type { FileHash, ItemHash, Sha256 } from "../../src/domain/hash.ts";
+import type { CrnState } from "../stages/warm.ts";
 
 /** A finished stage of a command: one line each. */
 export interface StageEvent {
@@ -188,14 +189,18 @@ export interface StatusEvent {
   readonly event: "status";
   readonly model: string;
   readonly itemHash: ItemHash;
-  /** What the network says of the PROGRAM message, and of its STORE messages. */
+  /** What the network says of the PROGRAM message, and of its STORE messages: runtime, code, then volumes. */
   readonly program: string;
   readonly files: readonly string[];
-  readonly nodes: readonly {
-    readonly crn: string;
-    readonly state: "running" | "cold" | "unreachable";
-    readonly answerMs: number | undefined;
-  }[];
+  readonly bytes: number;
+  /** Of these files the network keeps the message only: the bytes are gone. */
+  readonly lost: readonly string[];
+  readonly publishedAt: string;
+  readonly nodes: readonly CrnState[];
+  /** Of the program; undefined where the network does not have it. */
+  readonly creditsPerHour: number | undefined;
+  /** Of the owner, for everything that runs; undefined where nothing costs. */
+  readonly daysLeft: number | undefined;
   readonly url: string;
 }
 

@@ -56,18 +56,34 @@ export function renderDeployed({ model, baseUrl, answer, cost, curl }: DeployedE
   );
 }
 
-export function renderStatus({ model, itemHash, program, files, nodes, url }: StatusEvent): string {
-  const kept = files.every((state) => state === "processed") ? "all kept" : files.join(", ");
+export function renderStatus(event: StatusEvent): string {
+  const { model, itemHash, program, publishedAt, creditsPerHour, daysLeft, url } = event;
+  const left = daysLeft === undefined ? "" : `; the credits last ${daysLeft} days`;
   return lines(
     `  ${model}`,
-    `    program   ${program}  ${itemHash}`,
-    `    files     ${kept}`,
-    ...nodes.map(({ crn, state, answerMs }) => {
-      const time = answerMs === undefined ? "" : `, answered in ${formatDuration(answerMs)}`;
-      return `    node      ${state}${time}  ${crn}`;
-    }),
-    `    URL       ${url}`,
+    `    published  ${publishedAt.slice(0, 10)}, the network says: ${program}`,
+    `    program    ${itemHash}`,
+    `    pinned     ${renderFiles(event)}`,
+    ...event.nodes.map((node) => `    node       ${renderNode(node)}`),
+    ...(creditsPerHour === undefined ? [] : [`    cost       ${whole(creditsPerHour)} credits an hour${left}`]),
+    `    URL        ${url}`,
   );
+}
+
+function renderFiles({ files, bytes, lost }: StatusEvent): string {
+  const stages = ["runtime", "code volume", ...files.slice(2).map((_, at) => `model volume ${at + 1}`)];
+  const wrong = [
+    ...files.flatMap((state, at) => (state === "processed" ? [] : [`${stages[at]} is ${state}`])),
+    ...lost.map((stage) => `the bytes of the ${stage} are gone`),
+  ];
+  const all = `${files.length} files, ${formatBytes(bytes)}`;
+  return wrong.length === 0 ? `${all}, all kept` : `${all}: ${wrong.join(", ")}; \`pinference deploy\` mends it`;
+}
+
+function renderNode({ crn, state, answerMs, reason }: StatusEvent["nodes"][number]): string {
+  const how = state === "running" ? "warm" : state;
+  const time = answerMs === undefined ? "" : `, answered in ${formatDuration(answerMs)}`;
+  return `${how}${time}${reason === undefined ? "" : ` (${reason})`}  ${crn}`;
 }
 
 export function renderCredits({ owner, credits, creditsPerHour, daysLeft }: CreditsEvent): string {

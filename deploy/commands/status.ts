@@ -1,8 +1,9 @@
-import type { ItemHash } from "../../src/domain/hash.ts";
-import { crnStateOf, findCrns } from "../stages/warm.ts";
-import { command } from "./command.ts";
-import { asOperator, NETWORK_OPTIONS } from "./operator.ts";
 import { CodedError } from "../../src/domain/errors.ts";
+import type { LockedImage, LockedModel } from "../pins.ts";
+import { crnStateOf, findCrns } from "../stages/warm.ts";
+import { command, type CommandContext } from "./command.ts";
+import type { StatusEvent } from "./events.ts";
+import { asOperator, NETWORK_OPTIONS, type Operator } from "./operator.ts";
 
 export const status = command({
   name: "status",
@@ -22,26 +23,17 @@ export const status = command({
           `${lockfile.path} has no model "${unknown}"; it has: ${[...lockfile.models.keys()].join(", ")}`,
         );
       }
-      const stateOf = async (hash: ItemHash) => (await network.message(hash, signal))?.status ?? "unknown";
       const crns = await findCrns(network, options.crn, signal);
-      for (const [model, locked] of lockfile.models) {
-        if (names.length > 0 && !names.includes(model)) continue;
-        const files = [];
-        for (const { itemHash } of [locked.runtime, locked.code, ...locked.volumes])
-          files.push(await stateOf(itemHash));
-        out.emit({
-          event: "status",
-          model,
-          itemHash: locked.itemHash,
-          program: await stateOf(locked.itemHash),
-          files,
-          nodes: await Promise.all(crns.map((crn) => crnStateOf(crn, locked.itemHash, signal))),
-          url: locked.url,
-        });
-      }
       const creditsPerHour = await network.runningCost(signal);
       const credits = await network.credits(signal);
       const daysLeft = creditsPerHour > 0 ? Math.floor((credits / creditsPerHour / 24) * 10) / 10 : undefined;
+      for (const [model, locked] of lockfile.models) {
+        if (names.length > 0 && !names.includes(model)) continue;
+        const nodes = await Promise.all(crns.map((crn) => crnStateOf(crn, locked.itemHash, signal)));
+        const found = await look(locked, network, context);
+        const { itemHash, url, publishedAt } = locked;
+        out.emit({ event: "status", model, itemHash, url, publishedAt, nodes, daysLeft, ...found });
+      }
       out.emit({
         event: "credits",
         owner: network.owner,
@@ -52,3 +44,32 @@ export const status = command({
     });
   },
 });
+
+/** What the network keeps of a model. */
+async function look(
+  { itemHash, runtime, code, volumes }: LockedModel,
+  network: Operator["network"],
+  { signal }: CommandContext,
+): Promise<Pick<StatusEvent, "program" | "files" | "bytes" | "lost" | "creditsPerHour">> {
+  const stateOf = async (hash: typeof itemHash) => (await network.message(hash, signal))?.status ?? "unknown";
+  const images: readonly (readonly [string, LockedImage])[] = [
+    ["runtime", runtime],
+    ["code volume", code],
+    ...volumes.map((volume, at) => [`model volume ${at + 1}`, volume] as const),
+  ];
+  const files: string[] = [];
+  const lost: string[] = [];
+  for (const [stage, image] of images) {
+    const state = await stateOf(image.itemHash);
+    files.push(state);
+    if (state === "processed" && !(await network.holds(image.fileHash, signal))) lost.push(stage);
+  }
+  const program = await stateOf(itemHash);
+  return {
+    program,
+    files,
+    bytes: images.reduce((sum, [, { bytes }]) => sum + bytes, 0),
+    lost,
+    creditsPerHour: program === "processed" ? Math.round(await network.price(itemHash, signal)) : undefined,
+  };
+}

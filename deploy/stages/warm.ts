@@ -90,22 +90,26 @@ export async function warm(crn: string, itemHash: ItemHash, options: WarmOptions
 
 export interface CrnState {
   readonly crn: string;
-  /** A cold program starts with the next request. */
-  readonly state: "running" | "cold" | "unreachable";
+  /** A cold program starts with the next request; one that runs and does not answer well says why. */
+  readonly state: "running" | "loading" | "failing" | "cold" | "unreachable";
   /** How long its health took to be told. */
   readonly answerMs: number | undefined;
+  readonly reason?: string;
 }
 
 /** Starts nothing. Source: GET /about/executions/list of a compute node. */
 export async function crnStateOf(crn: string, itemHash: ItemHash, signal: AbortSignal): Promise<CrnState> {
   const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]) };
   try {
-    const response = await fetch(`${crn}/about/executions/list`, options);
-    const running = (await response.json()) as Readonly<Record<string, unknown>>;
+    const list = await fetch(`${crn}/about/executions/list`, options);
+    const running = (await list.json()) as Readonly<Record<string, unknown>>;
     if (!(itemHash in running)) return { crn, state: "cold", answerMs: undefined };
     const askedAt = performance.now();
-    await (await fetch(`${crn}/vm/${itemHash}/health`, options)).text();
-    return { crn, state: "running", answerMs: Math.round(performance.now() - askedAt) };
+    const response = await fetch(`${crn}/vm/${itemHash}/health`, options);
+    const look = readLook(response.status, await response.text());
+    const answerMs = Math.round(performance.now() - askedAt);
+    if (look.kind === "ready") return { crn, state: "running", answerMs };
+    return { crn, state: look.kind === "waiting" ? "loading" : "failing", answerMs, reason: look.reason };
   } catch {
     signal.throwIfAborted();
     return { crn, state: "unreachable", answerMs: undefined };

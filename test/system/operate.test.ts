@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import type { CommandEvent, DeployedEvent } from "../../deploy/commands/events.ts";
+import { renderEvent } from "../../deploy/commands/render.ts";
 import { PRIVATE_KEY, sign, stranger, wallet } from "../deploy/local/ccn-harness.ts";
 import { eventOf, runCommand, startNodeProcess, type Finished, type NodeProcess } from "../support/commands.ts";
 import { scratchDirectory } from "../support/scratch.ts";
@@ -58,6 +59,33 @@ test("status tells cold, warm starts it, status then tells running", { skip }, a
   assert.equal(creditsPerHour, planned);
   assert.ok(daysLeft > 3000);
 });
+
+test(
+  "status tells when it was published, what it costs and for how many days, and what is lost",
+  { skip },
+  async () => {
+    const { models } = JSON.parse(readFileSync(lockfile, "utf8")) as {
+      models: Record<string, { publishedAt: string; code: { fileHash: string; bytes: number } }>;
+    };
+    const { publishedAt, code } = models["aleph-tiny-chat"]!;
+    const path = join(scratch, "node", "node", "files", code.fileHash);
+    renameSync(path, `${path}.away`);
+    try {
+      const done = await runCommand(["status", ...network()], env);
+      const found = eventOf(done, "status");
+      assert.equal(found.publishedAt, publishedAt);
+      assert.equal(found.creditsPerHour, 11_000);
+      assert.equal(found.daysLeft, eventOf(done, "credits").daysLeft);
+      assert.ok(found.bytes > code.bytes);
+      assert.deepEqual([found.files, found.lost], [["processed", "processed", "processed"], ["code volume"]]);
+      assert.match(renderEvent(found, false), /the bytes of the code volume are gone; `pinference deploy` mends it/);
+    } finally {
+      renameSync(`${path}.away`, path);
+    }
+    const whole = eventOf(await runCommand(["status", ...network()], env), "status");
+    assert.match(renderEvent(whole, false), /3 files, \d+\.\d MB, all kept\n {4}node {7}warm, answered in \d/);
+  },
+);
 
 test("warm says of each node why it does not start", { skip }, async () => {
   const done = await runCommand(
