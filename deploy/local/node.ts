@@ -6,7 +6,7 @@ import { CodedError } from "../../src/domain/errors.ts";
 import type { Backend } from "./backends/backend.ts";
 import type { ProgramStatus } from "./index-page.ts";
 import type { NodeLog } from "./program-pool.ts";
-import type { CheckStrict, Owners } from "./resolve.ts";
+import { filesOfPrograms, type CheckStrict, type Owners } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
 import { route } from "./routing.ts";
 import { createSupervisor } from "./supervisor.ts";
@@ -68,6 +68,8 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
   const { dataDir, host = "127.0.0.1", port, backend, log } = options;
   let url = "";
   const ccn = await options.createCcn({ dataDir, log });
+  // Housekeeping: no start fails by it.
+  await collectVolumes(backend, ccn.store).catch((error: unknown) => log("volumes stay", { error: String(error) }));
   const supervisor = createSupervisor({
     store: ccn.store,
     backend,
@@ -130,6 +132,11 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     programs: () => supervisor.programs(),
     stop: () => (stopped ??= stopOnce()),
   };
+}
+
+/** Of forgotten programs, volumes are unpacked for nobody. */
+async function collectVolumes(backend: Backend, store: NodeStore): Promise<void> {
+  await backend.collect?.(await filesOfPrograms(store));
 }
 
 /** The routes of a CCN, unless the host names a program: that one may have an /api/ of its own. */

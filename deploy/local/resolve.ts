@@ -85,6 +85,19 @@ export async function resolveProgram(
   };
 }
 
+/** Every file that a processed PROGRAM names, whoever sent it. */
+export async function filesOfPrograms(store: NodeStore): Promise<ReadonlySet<FileHash>> {
+  const files = new Set<FileHash>();
+  for (const { content } of await store.programs()) {
+    const { code, runtime, volumes } = content as unknown as ProgramContent;
+    for (const { ref } of [code, runtime, ...volumes]) {
+      const message = ref === undefined ? undefined : await store.message(parseItemHash(ref));
+      if (message?.type === "STORE") files.add(fileHashOf(message));
+    }
+  }
+  return files;
+}
+
 type Missing = { readonly missing: "message" | "file" };
 
 async function storedFile(store: NodeStore, ref: string): Promise<ImageFile | Missing> {

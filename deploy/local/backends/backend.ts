@@ -40,6 +40,8 @@ export interface Backend {
    * Errors: `program_failed` with the last lines of its log; a `SetupRefused` or `SetupFailed`.
    */
   start(program: ProgramFiles, signal: AbortSignal): Promise<RunningProgram>;
+  /** Removes what was derived of images that are not among these. Called before the first start. */
+  collect?(named: ReadonlySet<FileHash>): Promise<void>;
 }
 
 /** What a supervisor tells the guest. The runtime is `vda`; code and volumes follow, in the message's order. */

@@ -1,7 +1,7 @@
 import { access, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import type { FileHash } from "../../../src/domain/hash.ts";
+import { parseFileHash, type FileHash } from "../../../src/domain/hash.ts";
 import type { ImageFile } from "./backend.ts";
 
 /** Writes the files of an image below a directory that appears only when it is whole. */
@@ -36,6 +36,14 @@ export class ExtractedVolumes {
     return extraction;
   }
 
+  /** Removes what was made of images that are not among these, and nothing else. Before the first extraction. */
+  async collect(named: ReadonlySet<FileHash>): Promise<void> {
+    for (const name of await readdir(this.#directory).catch(() => [])) {
+      const hash = asFileHash(name);
+      if (hash !== undefined && !named.has(hash)) await this.#remove(hash, join(this.#directory, name));
+    }
+  }
+
   async #extractOnce({ path, fileHash }: ImageFile, signal: AbortSignal): Promise<string> {
     const directory = join(this.#directory, fileHash);
     await mkdir(this.#directory, { recursive: true });
@@ -61,6 +69,14 @@ export class ExtractedVolumes {
     const aside = await mkdtemp(join(this.#directory, `.${fileHash}.part-`));
     await rename(directory, join(aside, "old"));
     await rm(aside, { recursive: true, force: true });
+  }
+}
+
+function asFileHash(name: string): FileHash | undefined {
+  try {
+    return parseFileHash(name);
+  } catch {
+    return undefined;
   }
 }
 

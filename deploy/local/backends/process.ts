@@ -86,7 +86,7 @@ export function createProcessBackend(options: ProcessBackendOptions): Backend {
     return running;
   }
 
-  return { name: "process", start };
+  return { name: "process", start, collect: (named) => volumes.collect(named) };
 }
 
 /** Resolves when the server takes connections. Errors: says why it does not. */

@@ -6,7 +6,9 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import supertest from "supertest";
 
+import type { ProcessedMessage } from "../../../deploy/local/store.ts";
 import { hostLabel } from "../../../deploy/local/routing.ts";
+import { parseItemHash } from "../../../src/domain/hash.ts";
 import { isAlive, startPrograms } from "../../support/local-programs.ts";
 
 /** What comes back for these bytes, until the other end has been quiet for a while. */
@@ -101,4 +103,42 @@ test("stop during a start leaves no process", async (t) => {
   for (const pid of pids) assert.equal(isAlive(pid), false);
   const response = await answer;
   if (response !== undefined) assert.equal(response.status, 503);
+});
+
+test("before its first start a backend is told which files programs name, also those of strangers", async (t) => {
+  const hash = (digit: string) => digit.repeat(64);
+  const message = (type: string, name: string, content: ProcessedMessage["content"]): ProcessedMessage => ({
+    itemHash: parseItemHash(hash(name)),
+    type,
+    sender: "0x01",
+    itemContent: "",
+    content,
+  });
+  // Of the stores 1 to 4, no program names the last.
+  const stores = ["1", "2", "3", "4"].map((name) => message("STORE", name, { item_hash: hash(`${name}`) }));
+  const program = message("PROGRAM", "5", {
+    runtime: { ref: hash("1") },
+    code: { ref: hash("2") },
+    volumes: [{ mount: "/models/0", ref: hash("3") }, { mount: "/models/1", ref: hash("9") }, { mount: "/data" }],
+  });
+  const told: (readonly string[])[] = [];
+  const { logged } = await startPrograms(t, {
+    backend: {
+      name: "process",
+      start: () => Promise.reject(new Error("nothing is started here")),
+      collect: async (named) => void told.push([...named].toSorted()),
+    },
+    createCcn: async () => ({
+      store: {
+        message: async (itemHash) => stores.find((one) => one.itemHash === itemHash),
+        filePath: async () => undefined,
+        programs: async () => [program],
+      },
+      listener: (_request, response) => void response.end(),
+      upgrade: () => false,
+      close: async () => {},
+    }),
+  });
+  assert.deepEqual(told, [[hash("1"), hash("2"), hash("3")]]);
+  assert.deepEqual(logged, []);
 });

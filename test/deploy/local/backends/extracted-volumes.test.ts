@@ -8,7 +8,7 @@ import { ExtractedVolumes } from "../../../../deploy/local/backends/extracted-vo
 import { extractSquashfs, isExtracted } from "../../../../deploy/image/extract-squashfs.ts";
 import { planImage } from "../../../../deploy/image/plan.ts";
 import { buildSquashfs } from "../../../../deploy/image/squashfs.ts";
-import { parseFileHash } from "../../../../src/domain/hash.ts";
+import { parseFileHash, type FileHash } from "../../../../src/domain/hash.ts";
 import { file } from "../../image/support.ts";
 
 test("a volume is made anew when it was changed, and what a kill left is removed", async (t) => {
@@ -42,4 +42,16 @@ test("a volume is made anew when it was changed, and what a kill left is removed
   assert.equal(extractions, 2);
   assert.equal(await readFile(join(directory, "src/main.js"), "utf8"), "1");
   assert.deepEqual(await readdir(volumes), [source.fileHash]);
+});
+
+test("what was made of images that are named no more is removed, and nothing else", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "extracted-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const [named, forgotten] = ["a", "b"].map((digit) => parseFileHash(digit.repeat(64))) as [FileHash, FileHash];
+  for (const name of [named, forgotten, "notes"]) await mkdir(join(folder, name, "src"), { recursive: true });
+  const volumes = new ExtractedVolumes(folder, extractSquashfs, isExtracted);
+  await volumes.collect(new Set([named]));
+  assert.deepEqual((await readdir(folder)).toSorted(), [named, "notes"]);
+  assert.deepEqual(await readdir(join(folder, named)), ["src"]);
+  await new ExtractedVolumes(join(folder, "nowhere"), extractSquashfs, isExtracted).collect(new Set());
 });
