@@ -12,7 +12,10 @@ import { formatBytes, formatDuration } from "./format.ts";
 /** A plan as people read it. */
 export function renderPlan(plan: PlanEvent): string {
   const { balance } = plan;
-  const upload = `${formatBytes(plan.uploadBytes)} to upload, about ${formatMinutes(plan.uploadMinutes)}`;
+  const upload =
+    plan.uploadBytes === 0
+      ? "nothing to upload, only messages to publish"
+      : `${formatBytes(plan.uploadBytes)} to upload, about ${formatMinutes(plan.uploadMinutes)}`;
   const days = balance.daysLeft === undefined ? "" : `, ${balance.daysLeft} days of everything`;
   return lines(
     `  network  ${plan.apiServer}`,

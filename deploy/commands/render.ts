@@ -14,7 +14,8 @@ const STAGE_WIDTH = 14;
 const OUTCOME_WIDTH = 9;
 const BYTES_WIDTH = 9;
 const HASH_LETTERS = 8;
-const LINK_WIDTH = 24;
+/** Of `STORE of the model volume 1`. */
+const LINK_WIDTH = 27;
 
 type Paint = (style: keyof typeof STYLES, text: string) => string;
 
