@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
-import { createConnection, createServer, type AddressInfo } from "node:net";
+import { createServer, type AddressInfo } from "node:net";
 import { availableParallelism, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,6 +20,7 @@ import {
 import { type Backend, type ProgramFiles, type RunningProgram, toConfiguration } from "../backend.ts";
 import { ProgramLog } from "../program-log.ts";
 import { findAccelerator } from "./accelerator.ts";
+import { connectInTurn } from "./connect-in-turn.ts";
 import { type Accelerator, type Kernel, programMachine } from "./qemu.ts";
 
 /** What programs are booted with. */
@@ -135,7 +136,7 @@ function supervise(child: ChildProcess, guestPort: number, log: ProgramLog): Run
   });
   let isOver = false;
   void exited.then(() => (isOver = true));
-  const connect = () => createConnection({ host: "127.0.0.1", port: guestPort, noDelay: true });
+  const connect = connectInTurn(guestPort);
 
   async function stop(): Promise<void> {
     if (!isOver && !(await haltGuest(connect, GRACE_MS))) child.kill("SIGTERM");
