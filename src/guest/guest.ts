@@ -10,15 +10,13 @@ import type { ServerAnswer } from "./forward.ts";
 import type { GuestLog } from "./log.ts";
 import { joinShards } from "./model-directory.ts";
 import { type GuestVolume, mountAll, planMounts } from "./mounts.ts";
-import { NoAnswer } from "./own-answers.ts";
+import { NoAnswer, type Phase, stillStarting } from "./own-answers.ts";
 import type { Configuration, RunRequest, SetupAnswer } from "./protocol.ts";
 import { serverEnvironment } from "./server-environment.ts";
 import { ServerProcess } from "./server-process.ts";
 import type { GuestSettings } from "./settings.ts";
 import { checkVolume, type ExpectedVolume, expectedVolumes, modelVolumes } from "./volumes.ts";
 
-/** How long a request waits for the server to take connections, and an answer for the model to be checked. */
-const PATIENCE_MS = 25_000;
 const RUN_DIRECTORY = "/run/pinference";
 
 interface Program {
@@ -26,6 +24,8 @@ interface Program {
   readonly volumes: readonly GuestVolume[];
   readonly server: ServerProcess;
   readonly socketPath: string;
+  /** Which volume is being checked, or was last. */
+  readonly check: { mount: string; part: number | undefined };
   /** Resolves when the code is what it should be and the server was started. Errors: a `NoAnswer`, for good. */
   readonly started: Promise<void>;
   /** Resolves when the model is what it should be. Errors: a `NoAnswer`, for good. */
@@ -71,8 +71,7 @@ export class Guest {
     this.#refuseWhileHalting();
     const program = this.#program;
     if (program === undefined) {
-      const error = new CodedError("model_loading", "The guest has not been configured yet.");
-      throw new NoAnswer({ status: 503, error, retryAfterS: 1 });
+      throw stillStarting("configuration", "The guest has not been configured yet", 1);
     }
     const work = new AbortController();
     const leave = (): void => work.abort(signal.reason);
@@ -99,8 +98,9 @@ export class Guest {
   }
 
   async #answer(program: Program, request: RunRequest, signal: AbortSignal): Promise<ServerAnswer> {
-    const giveUpAt = performance.now() + PATIENCE_MS;
-    await withPatience(program.started, PATIENCE_MS, "The code volume is being checked.");
+    const { patienceMs } = this.#options.settings;
+    const giveUpAt = performance.now() + patienceMs;
+    await withPatience(program.started, patienceMs, () => beingChecked("code_check", program.check));
     let answer: ServerAnswer;
     try {
       await program.server.ready(giveUpAt - performance.now(), signal);
@@ -111,7 +111,9 @@ export class Guest {
       throw error;
     }
     // A refusal tells nothing of the model.
-    if (answer.status < 400) await withPatience(program.checked, PATIENCE_MS, "The model volume is being checked.");
+    if (answer.status < 400) {
+      await withPatience(program.checked, patienceMs, () => beingChecked("model_check", program.check));
+    }
     return answer;
   }
 
@@ -157,15 +159,16 @@ export class Guest {
       output,
       onEnd,
     });
+    const check: Program["check"] = { mount: CODE_MOUNT, part: undefined };
     const startOnceChecked = async (): Promise<void> => {
-      await this.#check(expected.code);
+      await this.#check(expected.code, check);
       this.#halting.signal.throwIfAborted();
       server.start();
     };
     const checkModels = async (): Promise<void> => {
       await started;
       // One after the other: they come from one disk.
-      for (const model of expected.models) await this.#check(model);
+      for (const model of expected.models) await this.#check(model, check);
     };
     const started = startOnceChecked();
     const checked = checkModels();
@@ -176,12 +179,13 @@ export class Guest {
       await server.stop(0);
       onEnd?.(`was stopped. ${(error as Error).message}`);
     });
-    return { configuration, volumes, server, socketPath, started, checked };
+    return { configuration, volumes, server, socketPath, check, started, checked };
   }
 
-  async #check(expected: ExpectedVolume): Promise<void> {
+  async #check(expected: ExpectedVolume, check: Program["check"]): Promise<void> {
+    Object.assign(check, { mount: expected.volume.mount, part: undefined });
     try {
-      await checkVolume(expected, this.#options.log, this.#halting.signal);
+      await checkVolume(expected, this.#options.log, this.#halting.signal, (part) => (check.part = part));
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       throw new NoAnswer({ status: 500, error });
@@ -207,10 +211,10 @@ function checkConfiguration({ interface: kind, encoding, entrypoint }: Configura
 }
 
 /** Errors: those of the promise; a `NoAnswer` to come again when it is not settled in time. */
-async function withPatience(promise: Promise<void>, ms: number, message: string): Promise<void> {
+async function withPatience(promise: Promise<void>, ms: number, whenLate: () => NoAnswer): Promise<void> {
   const over = new AbortController();
   const late = delay(ms, undefined, { signal: over.signal }).then(() => {
-    throw new NoAnswer({ status: 503, error: new CodedError("model_loading", message), retryAfterS: 2 });
+    throw whenLate();
   });
   late.catch(() => undefined);
   try {
@@ -218,6 +222,10 @@ async function withPatience(promise: Promise<void>, ms: number, message: string)
   } finally {
     over.abort();
   }
+}
+
+function beingChecked(phase: Phase, { mount, part }: Program["check"]): NoAnswer {
+  return stillStarting(phase, `The volume ${mount} is being checked`, 2, part);
 }
 
 function shuttingDown(): NoAnswer {

@@ -17,6 +17,7 @@
  *   PINFERENCE_GUEST_ROOT=/            what mount points are below
  *   PINFERENCE_GUEST_MOUNTED=0         1: the volumes stand at their mount points already
  *   PINFERENCE_GUEST_STOP_MS=3000      time for the server to end, before it is killed
+ *   PINFERENCE_GUEST_PATIENCE_MS=25000  time that a request waits for the server, before it is answered with 503
  *   PINFERENCE_THREADS, PINFERENCE_MEMORY_MIB  what the server may use, where that is less than all there is
  *   PINFERENCE_EXIT_WITH_PARENT=0      1: ends when standard input does
  *

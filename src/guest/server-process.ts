@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { CodedError } from "../domain/errors.ts";
 import type { GuestLog } from "./log.ts";
-import { NoAnswer } from "./own-answers.ts";
+import { NoAnswer, stillStarting } from "./own-answers.ts";
 
 export interface ServerProcessOptions {
   readonly script: string;
@@ -93,12 +93,12 @@ export class ServerProcess {
     while (this.#state.is === "starting") {
       const left = giveUpAt - performance.now();
       const inTime = await raceWithTime(this.#state.accepting, left, signal);
-      if (inTime === undefined) throw notServing("The server is starting.", 1);
+      if (inTime === undefined) throw stillStarting("server_start", "The server is starting", 1);
     }
     if (this.#state.is === "down") {
       const { until, how } = this.#state;
       const seconds = Math.max(1, Math.ceil((until - performance.now()) / 1000));
-      throw notServing(`The server ${how} and is started again in ${seconds} s.`, seconds);
+      throw stillStarting("server_start", `The server ${how} and is started again in ${seconds} s`, seconds);
     }
     if (this.#state.is === "stopped") {
       throw new NoAnswer({ status: 503, error: new CodedError("shutting_down", "The guest is shutting down.") });
@@ -155,10 +155,6 @@ async function endGroup(child: ChildProcess): Promise<void> {
   );
   await Promise.race([Promise.all(ends), delay(LAST_OUTPUT_MS, undefined, { ref: false })]);
   for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
-}
-
-function notServing(message: string, retryAfterS: number): NoAnswer {
-  return new NoAnswer({ status: 503, error: new CodedError("model_loading", message), retryAfterS });
 }
 
 /** Undefined when the time is over first. Errors: the signal's reason. */

@@ -9,6 +9,8 @@ export interface GuestSettings {
   readonly memoryMiB: number | undefined;
   /** From SIGTERM to SIGKILL of the server. */
   readonly stopMs: number;
+  /** How long a request waits for the server to take connections, and an answer for the model to be checked. */
+  readonly patienceMs: number;
 }
 
 /** And where it finds its outside. */
@@ -20,6 +22,7 @@ export interface InitSettings extends GuestSettings {
 
 /** A host gives 5 s for all of `halt`. */
 const STOP_MS = 3000;
+export const PATIENCE_MS = 25_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -34,6 +37,7 @@ export function readInitSettings(env: Environment): InitSettings {
     threads: positive(env, "PINFERENCE_THREADS"),
     memoryMiB: positive(env, "PINFERENCE_MEMORY_MIB"),
     stopMs: positive(env, "PINFERENCE_GUEST_STOP_MS") ?? STOP_MS,
+    patienceMs: positive(env, "PINFERENCE_GUEST_PATIENCE_MS") ?? PATIENCE_MS,
     exitWithParent: env["PINFERENCE_EXIT_WITH_PARENT"] === "1",
   };
 }

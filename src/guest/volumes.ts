@@ -46,18 +46,19 @@ export function expectedVolumes(
 }
 
 /**
- * Reads the whole volume, which also brings it into memory, and compares. Errors: `hash_mismatch` naming the volume;
- * the signal's reason.
+ * Reads the whole volume, which also brings it into memory, and compares. `onProgress` gets the part that has been read,
+ * from 0 to 1, where its size is known. Errors: `hash_mismatch` naming the volume; the signal's reason.
  */
 export async function checkVolume(
   { volume, sha256 }: ExpectedVolume,
   log: GuestLog,
   signal: AbortSignal,
+  onProgress?: (part: number) => void,
 ): Promise<void> {
   const { mount, device } = volume;
   if (sha256 === undefined) return log("volume_not_checked", { mount, reason: "the program names no sha256 for it" });
   const startedAt = performance.now();
-  const found = await hashFile(volume.devicePath, signal).catch((cause: unknown) => {
+  const found = await hashFile(volume.devicePath, signal, onProgress).catch((cause: unknown) => {
     signal.throwIfAborted();
     const message = `The volume ${mount} (${device}) cannot be read: ${(cause as Error).message}.`;
     throw new CodedError("hash_mismatch", message, { cause });
@@ -71,19 +72,27 @@ export async function checkVolume(
   throw new CodedError("hash_mismatch", message);
 }
 
-async function hashFile(path: string, signal: AbortSignal): Promise<{ sha256: string; bytes: number }> {
+async function hashFile(
+  path: string,
+  signal: AbortSignal,
+  onProgress?: (part: number) => void,
+): Promise<{ sha256: string; bytes: number }> {
   const hash = createHash("sha256");
   const file = await open(path);
   try {
     // Two, so that one is read while the other is hashed.
     const pieces = [Buffer.allocUnsafeSlow(PIECE_BYTES), Buffer.allocUnsafeSlow(PIECE_BYTES)] as const;
     let bytes = 0;
+    let totalBytes = (await file.stat()).size;
     let reading = file.read(pieces[0], 0, PIECE_BYTES);
     for (let turn = 0; ; turn = 1 - turn) {
       const { bytesRead, buffer } = await reading;
       if (bytesRead === 0) return { sha256: hash.digest("hex"), bytes };
       signal.throwIfAborted();
+      // A block device has no size of its own.
+      if (bytes === 0 && totalBytes === 0) totalBytes = squashfsBytes(buffer.subarray(0, bytesRead));
       bytes += bytesRead;
+      if (totalBytes > 0) onProgress?.(Math.min(1, bytes / totalBytes));
       reading = file.read(pieces[turn === 0 ? 1 : 0], 0, PIECE_BYTES);
       // If hashing fails, the read in flight must not be nobody's.
       reading.catch(() => undefined);
@@ -92,6 +101,11 @@ async function hashFile(path: string, signal: AbortSignal): Promise<{ sha256: st
   } finally {
     await file.close();
   }
+}
+
+/** What a squashfs image says of its size; 0 for anything else. Source: Linux, fs/squashfs/squashfs_fs.h. */
+function squashfsBytes(head: Buffer): number {
+  return head.byteLength >= 48 && head.toString("latin1", 0, 4) === "hsqs" ? Number(head.readBigUInt64LE(40)) : 0;
 }
 
 function hashesIn(variables: Variables, name: string, count: number): (Sha256 | undefined)[] {

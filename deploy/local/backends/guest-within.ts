@@ -1,6 +1,7 @@
 import { Guest } from "../../../src/guest/guest.ts";
 import { listenForHost } from "../../../src/guest/listen-for-host.ts";
 import { createGuestLog } from "../../../src/guest/log.ts";
+import { PATIENCE_MS } from "../../../src/guest/settings.ts";
 import type { GuestStart, StartedGuest } from "./guest-process.ts";
 
 /**
@@ -20,6 +21,7 @@ export async function startGuestWithin({ program, directory, log, graceMs }: Gue
       threads: vcpus,
       memoryMiB,
       stopMs: graceMs,
+      patienceMs: PATIENCE_MS,
     },
     log: guestLog,
     output: (chunk) => log.write(chunk),
