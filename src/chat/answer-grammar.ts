@@ -5,10 +5,12 @@ import { JSON_RULES } from "../grammar/json-schema.ts";
 import { callRules, CALLS, CALLS_AFTER_TRIGGER } from "./call-grammar.ts";
 import { openingOf, triggerOf, type CallSyntax } from "./call-syntax.ts";
 import type { CallableTool } from "./tools.ts";
-import { THINK_END, THINK_START, type ThinkingPlace } from "./thinking.ts";
+import { THINK, type ThinkingPlace, type ThinkingTags } from "./thinking.ts";
 
 export interface AnswerForm {
   readonly thinking: ThinkingPlace;
+  /** Around thinking text. Default: the usual ones. */
+  readonly tags?: ThinkingTags;
   /** Undefined without tools. */
   readonly calls: CallForm | undefined;
   /** A grammar for an answer in text; undefined leaves it free. */
@@ -30,7 +32,7 @@ export interface CallForm {
  * It reads an answer from its first character on, instead of waking up at a call: so a call cannot begin with a token
  * that holds more than its beginning, and where no call is allowed, none can begin.
  */
-export function answerGrammar({ thinking, calls, text }: AnswerForm): string | undefined {
+export function answerGrammar({ thinking, tags = THINK, calls, text }: AnswerForm): string | undefined {
   if (calls === undefined && text === undefined) return undefined;
   const isForced = calls?.isForced ?? false;
   const isFree = text === undefined && !isForced;
@@ -43,22 +45,28 @@ export function answerGrammar({ thinking, calls, text }: AnswerForm): string | u
     const bodies = ["text-root", ...(callsStart === undefined ? [] : [callsStart])];
     rules.push(prefixRules(text, "text-"), `body ::= ${bodies.join(" | ")}`);
   } else if (isForced) rules.push(`body ::= ${CALLS}`);
-  else if (calls !== undefined) start = addFreeText(rules, calls, callsStart !== undefined, thinking);
+  else if (calls !== undefined)
+    start = addFreeText(rules, calls, callsStart !== undefined, thinking === "possible" ? tags : undefined);
 
-  const think: FreeTextOptions = { name: "think", words: [{ word: THINK_END, follow: "answer" }], canEnd: isFree };
+  const think: FreeTextOptions = { name: "think", words: [{ word: tags.end, follow: "answer" }], canEnd: isFree };
   if (thinking !== "none") {
     rules.push(...freeTextRules(think), `answer ::= ${isFree ? "" : "[ \\n]{0,4} "}body`);
   }
   const root = {
     none: start,
     open: freeTextStart(think),
-    possible: start === "body" ? `body | ${literal(THINK_START)} ${freeTextStart(think)}` : start,
+    possible: start === "body" ? `body | ${literal(tags.start)} ${freeTextStart(think)}` : start,
   }[thinking];
   return [`root ::= ${root}`, ...rules, ...JSON_RULES].join("\n");
 }
 
 /** Text without a call's beginning, or with calls at its end. Returns the rule that an answer begins with. */
-function addFreeText(rules: string[], { syntax }: CallForm, canCall: boolean, thinking: ThinkingPlace): string {
+function addFreeText(
+  rules: string[],
+  { syntax }: CallForm,
+  canCall: boolean,
+  opening: ThinkingTags | undefined,
+): string {
   if (syntax.onlyAtStart === true) {
     rules.push(...otherTextRules(openingOf(syntax, true)), `body ::= ${canCall ? `other-0 | ${CALLS}` : "other-0"}`);
     return "body";
@@ -66,11 +74,11 @@ function addFreeText(rules: string[], { syntax }: CallForm, canCall: boolean, th
   const text: FreeTextOptions = {
     name: "free",
     words: [{ word: triggerOf(syntax), ...(canCall && { follow: CALLS_AFTER_TRIGGER }) }],
-    ...(thinking === "possible" && { opening: { word: THINK_START, follow: "think-0" } }),
+    ...(opening && { opening: { word: opening.start, follow: "think-0" } }),
     canEnd: true,
   };
   rules.push(...freeTextRules(text), "body ::= free-0");
-  return thinking === "possible" ? freeTextStart(text) : "body";
+  return opening !== undefined ? freeTextStart(text) : "body";
 }
 
 /** Text that does not begin as calls do. */

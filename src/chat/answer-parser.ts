@@ -1,6 +1,6 @@
 import { matchCall, openingOf, triggerOf, type CallSyntax } from "./call-syntax.ts";
 import { JsonObjectReader } from "./json-object-reader.ts";
-import { THINK_END, THINK_START, type ThinkingPlace } from "./thinking.ts";
+import { THINK, type ThinkingPlace, type ThinkingTags } from "./thinking.ts";
 
 /** A piece of an answer, without the choice that it belongs to. */
 export type AnswerPiece =
@@ -10,6 +10,8 @@ export type AnswerPiece =
 
 export interface ParserOptions {
   readonly thinking: ThinkingPlace;
+  /** Around thinking text. Default: the usual ones. */
+  readonly tags?: ThinkingTags;
   /** Undefined where no call is expected: all is text then. */
   readonly syntax: CallSyntax | undefined;
   /** The tools that may be called. */
@@ -22,6 +24,7 @@ type Place = "start" | "thinking" | "after-thinking" | "text" | "arguments" | "a
 /** Sorts an answer's text, as it comes, into thinking, text and calls. */
 export class AnswerParser {
   readonly #options: ParserOptions;
+  readonly #tags: ThinkingTags;
   #place: Place;
   /** What cannot be sorted yet. */
   #held = "";
@@ -32,6 +35,7 @@ export class AnswerParser {
 
   constructor(options: ParserOptions) {
     this.#options = options;
+    this.#tags = options.tags ?? THINK;
     this.#place = options.thinking === "open" ? "thinking" : options.thinking === "possible" ? "start" : "text";
   }
 
@@ -91,12 +95,13 @@ export class AnswerParser {
 
   #readStart(): boolean {
     const text = this.#held.trimStart();
-    if (text.startsWith(THINK_START)) {
-      this.#held = text.slice(THINK_START.length);
+    const { start } = this.#tags;
+    if (text.startsWith(start)) {
+      this.#held = text.slice(start.length);
       this.#place = "thinking";
       return true;
     }
-    if (THINK_START.startsWith(text)) return false;
+    if (start.startsWith(text)) return false;
     this.#place = "text";
     return true;
   }
@@ -106,14 +111,14 @@ export class AnswerParser {
   #readThinking(pieces: AnswerPiece[]): boolean {
     // The block's own line breaks are no part of the thought.
     if (!this.#thought) this.#held = this.#held.trimStart();
-    const end = this.#held.indexOf(THINK_END);
+    const end = this.#held.indexOf(this.#tags.end);
     if (end >= 0) {
       pieces.push(...piece("thinking", this.#held.slice(0, end).trimEnd()));
-      this.#held = this.#held.slice(end + THINK_END.length);
+      this.#held = this.#held.slice(end + this.#tags.end.length);
       this.#place = "after-thinking";
       return true;
     }
-    const sure = this.#held.slice(0, this.#held.length - openEnd(this.#held, THINK_END)).trimEnd();
+    const sure = this.#held.slice(0, this.#held.length - openEnd(this.#held, this.#tags.end)).trimEnd();
     if (sure !== "") this.#thought = true;
     pieces.push(...piece("thinking", sure));
     this.#held = this.#held.slice(sure.length);

@@ -5,7 +5,7 @@ import { checkGrammar } from "../grammar/gbnf-check.ts";
 import { answerGrammar, type CallForm } from "./answer-grammar.ts";
 import { toChatSteps } from "./chat-steps.ts";
 import { toPrompt } from "./prompt.ts";
-import { THINK_END, THINK_START, thinkingPlace } from "./thinking.ts";
+import { tagsOf, thinkingPlace } from "./thinking.ts";
 import { callableTools } from "./tools.ts";
 
 /**
@@ -27,23 +27,24 @@ export async function startChat(engine: Engine, task: ChatTask, signal: AbortSig
   // Thinking is left in free text only: beside a form, or calls alone, it has no place in the answer.
   const isInline = task.thinking === "none" && generate.grammar === undefined && calls?.isForced !== true;
   const thinking = isInline ? "none" : thinkingPlace(engine, prompt);
+  const tags = tagsOf(engine.model.chatTemplate);
   const canCall = calls !== undefined && calls.tools.length > 0;
   const visibleTokens = [
     ...(canCall ? syntax.controlTokens : []),
-    ...(thinking === "none" ? [] : [THINK_START, THINK_END]),
+    ...(thinking === "none" ? [] : [tags.start, tags.end]),
   ];
   const { promptTokens, steps } = await engine.generate(
     {
       ...generate,
       prompt,
-      grammar: checked(answerGrammar({ thinking, calls, text: generate.grammar }), calls),
+      grammar: checked(answerGrammar({ thinking, tags, calls, text: generate.grammar }), calls),
       ...(visibleTokens.length > 0 && { visibleTokens }),
       ...(thinking !== "none" && { reportIds: true }),
     },
     signal,
   );
   const names = new Set(calls?.tools.map(({ name }) => name));
-  return { promptTokens, steps: toChatSteps(steps, { thinking, syntax: canCall ? syntax : undefined, names }) };
+  return { promptTokens, steps: toChatSteps(steps, { thinking, tags, syntax: canCall ? syntax : undefined, names }) };
 }
 
 /** All tools together may be too much where each is not. Errors: `invalid_json_schema`. */

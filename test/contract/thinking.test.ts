@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import supertest from "supertest";
 
-import { QWEN_3, R1 } from "../src/chat/templates.ts";
+import { OTHER_TAGS, QWEN_3, R1 } from "../src/chat/templates.ts";
 import { appOf, eventsIn } from "../support/server.ts";
 import { startWithTemplate } from "../support/template-engine.ts";
 
@@ -145,3 +145,32 @@ describe("prefill", () => {
     }
   });
 });
+
+for (const { start, end, template } of OTHER_TAGS) {
+  test(`thinking between ${start} and ${end} is apart from the answer, which follows its form`, async () => {
+    const { engine, close } = await startWithTemplate(template);
+    try {
+      let thoughts = 0;
+      for (let seed = 1; seed <= 40 && thoughts === 0; seed++) {
+        const { body, status } = await supertest(appOf(engine))
+          .post("/v1/chat/completions")
+          .send({
+            messages: [{ role: "user", content: "Hi" }],
+            grammar: 'root ::= "four"',
+            logit_bias: { f: -100 },
+            temperature: 2,
+            max_tokens: 200,
+            seed,
+          });
+        assert.equal(status, 200, JSON.stringify(body));
+        const [{ message, finish_reason: reason }] = (body as Answer).choices as [Answer["choices"][number]];
+        assert.ok(!`${message.content}${message.reasoning_content}`.includes(end));
+        if (reason === "stop") assert.equal(message.content, "four");
+        if (message.reasoning_content !== undefined) thoughts += 1;
+      }
+      assert.ok(thoughts > 0, "it thought");
+    } finally {
+      await close();
+    }
+  });
+}

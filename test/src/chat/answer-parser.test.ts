@@ -3,6 +3,8 @@ import { test } from "node:test";
 
 import { AnswerParser, type AnswerPiece, type ParserOptions } from "../../../src/chat/answer-parser.ts";
 import { HERMES, syntaxOf } from "../../../src/chat/formats/formats.ts";
+import { tagsOf } from "../../../src/chat/thinking.ts";
+import { OTHER_TAGS } from "./templates.ts";
 
 const names = new Set(["f", "get_x", "get"]);
 
@@ -51,6 +53,20 @@ test("what only looks like a call stays text", () => {
   ]) {
     assertSorted(text, [`text: ${text}`]);
   }
+});
+
+test("thinking is told by the tags of the model's own template", () => {
+  for (const { start, end, template } of OTHER_TAGS) {
+    const tags = tagsOf(template);
+    assert.deepEqual(tags, { start, end });
+    const call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>';
+    const text = `${start}\nI < ${start.slice(0, 4)} think\n${end}\n\nYes.${call}`;
+    const expected = [`thinking: I < ${start.slice(0, 4)} think`, "text: Yes.", "call f", "arguments: {}"];
+    assertSorted(text, expected, { thinking: "possible", tags });
+    assertSorted(text.slice(start.length), expected, { thinking: "open", tags });
+    assertSorted(`<think>no</think>`, ["text: <think>no</think>"], { thinking: "possible", tags });
+  }
+  assert.deepEqual(tagsOf("{{ messages }}"), { start: "<think>", end: "</think>" });
 });
 
 test("without tools a call's text is text", () => {

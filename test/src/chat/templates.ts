@@ -100,6 +100,19 @@ export const QWEN_3 = PLAIN.replace(
   "<|im_start|>assistant\\n' -}}{%- if enable_thinking is defined and enable_thinking is false -%}{{- '<think>\\n\\n</think>\\n\\n' -}}{%- endif -%}{%- endif",
 );
 
+/** Thinks within words of its own, as Seed-OSS, Magistral and Command A do. */
+export const OTHER_TAGS = (
+  [
+    ["<seed:think>", "</seed:think>"],
+    ["[THINK]", "[/THINK]"],
+    ["<|START_THINKING|>", "<|END_THINKING|>"],
+  ] as const
+).map(([start, end]) => ({
+  start,
+  end,
+  template: QWEN_3.replace("<think>", start).replace("</think>", end),
+}));
+
 /** Opens the block itself. */
 export const R1 = PLAIN.replace(
   "<|im_start|>assistant\\n' -}}{%- endif",
