@@ -1,72 +1,22 @@
 import assert from "node:assert/strict";
 
-import type { Client, Members, StreamedEvent } from "./client.ts";
-import { hasMembers, refuses, refusesEach, section, user } from "./checks.ts";
+import {
+  PATH,
+  say,
+  choicesOf,
+  messageOf,
+  usageOf,
+  chunksOf,
+  textOf,
+  weather,
+  clock,
+  type Choice,
+} from "./chat-answers.ts";
+import type { Client, Members } from "./client.ts";
+import { hasMembers, refuses, refusesEach, user, section } from "./checks.ts";
 
 const { checks, check } = section("4 chat completions");
 export const chat = checks;
-
-const PATH = "/v1/chat/completions";
-const say = { messages: [user("Say this is a test")], temperature: 0 };
-
-interface Call {
-  readonly index?: number;
-  readonly id: string;
-  readonly type: string;
-  readonly function: { readonly name: string; readonly arguments: string };
-}
-interface Choice {
-  readonly index: number;
-  readonly finish_reason: string | null;
-  readonly logprobs: { readonly content: Members[]; readonly refusal: null } | null;
-  readonly message: {
-    readonly role: string;
-    readonly content: string | null;
-    readonly refusal: null;
-    readonly tool_calls?: Call[];
-  };
-  readonly delta: { readonly role?: string; readonly content?: string; readonly tool_calls?: Partial<Call>[] };
-}
-const choicesOf = (answer: Members) => answer["choices"] as Choice[];
-const messageOf = (answer: Members) => choicesOf(answer)[0]!.message;
-const usageOf = (answer: Members) => answer["usage"] as Record<string, number>;
-const chunksOf = (events: readonly StreamedEvent[]) =>
-  events.filter(({ data }) => data !== "[DONE]").map(({ json }) => json);
-const textOf = (events: readonly StreamedEvent[], index = 0) =>
-  chunksOf(events)
-    .flatMap((chunk) => choicesOf(chunk).filter((choice) => choice.index === index))
-    .map(({ delta }) => delta.content ?? "")
-    .join("");
-
-const weather = {
-  type: "function",
-  function: {
-    name: "get_weather",
-    description: "The weather of a city.",
-    parameters: {
-      type: "object",
-      properties: { city: { type: "string", maxLength: 20 }, unit: { enum: ["c", "f"] } },
-      required: ["city", "unit"],
-      additionalProperties: false,
-    },
-  },
-};
-const clock = {
-  type: "function",
-  function: { name: "get_time", parameters: { type: "object", properties: {}, additionalProperties: false } },
-};
-const ask = {
-  messages: [user("What is the weather in Paris?")],
-  tools: [weather, clock],
-  temperature: 0,
-  max_tokens: 200,
-};
-
-function assertFits(text: string): void {
-  const { city, unit } = JSON.parse(text) as { city: unknown; unit: unknown };
-  assert.equal(typeof city, "string");
-  assert.ok(unit === "c" || unit === "f");
-}
 
 check("the answer has every member of OpenAI's, and timings", async ({ client, model }) => {
   const answer = await client.ask(PATH, say);
@@ -405,212 +355,17 @@ check("logprobs work in streams, with n and with tools", async ({ client }) => {
   assert.ok(tokens.length > 1);
 });
 
-check("json_object gives an object", async ({ client }) => {
-  for (const seed of [1, 2, 3]) {
-    const answer = await client.ask(PATH, {
-      ...say,
-      response_format: { type: "json_object" },
-      temperature: 1,
-      seed,
-      max_tokens: 300,
-    });
-    if (choicesOf(answer)[0]!.finish_reason === "stop") assert.match(messageOf(answer).content!.trim(), /^\{/);
-  }
+check("post_sampling_probs reports prob and top_probs instead", async ({ client }) => {
+  const body = { ...say, logprobs: true, top_logprobs: 2, post_sampling_probs: true, temperature: 1, top_k: 3 };
+  const [choice] = choicesOf(await client.ask(PATH, { ...body, max_tokens: 3 }));
+  for (const entry of choice!.logprobs!.content) hasMembers(entry, "token bytes prob top_probs");
 });
-const person = {
-  type: "object",
-  properties: {
-    name: { type: "string", maxLength: 12 },
-    age: { type: "integer", minimum: 0, maximum: 150 },
-    tags: { type: "array", items: { enum: ["a", "b"] }, maxItems: 2 },
-  },
-  required: ["name", "age", "tags"],
-  additionalProperties: false,
-};
-check("json_schema is held at every temperature, for each choice, in both spellings", async ({ client }) => {
-  for (const form of [
-    { response_format: { type: "json_schema", json_schema: { name: "person", strict: true, schema: person } } },
-    { json_schema: person },
-  ]) {
-    for (const temperature of [0, 1, 2]) {
-      const answer = await client.ask(PATH, { ...say, ...form, temperature, seed: 5, n: 2, max_tokens: 300 });
-      for (const { finish_reason: reason, message } of choicesOf(answer)) {
-        if (reason !== "stop") continue;
-        const { name, age, tags } = JSON.parse(message.content!) as { name: string; age: number; tags: string[] };
-        assert.ok(name.length <= 12 && Number.isInteger(age) && age <= 150 && tags.length <= 2);
-      }
-    }
-  }
-});
-check("schemas at the top may be arrays and scalars, recursive, with patterns and formats", async ({ client }) => {
-  const schemas: Members[] = [
-    { type: "array", items: { type: "boolean" }, minItems: 1, maxItems: 3 },
-    { enum: ["red", 3, null] },
-    { const: { a: [1] } },
-    { type: ["string", "null"], maxLength: 5 },
-    {
-      $ref: "#/$defs/t",
-      $defs: {
-        t: {
-          type: "object",
-          properties: { n: { anyOf: [{ $ref: "#/$defs/t" }, { type: "null" }] } },
-          required: ["n"],
-          additionalProperties: false,
-        },
-      },
-    },
-    { type: "string", pattern: "^[a-z]{2}-\\d{3}$" },
-    { type: "string", format: "date" },
-    { type: "string", format: "uuid" },
-    {
-      allOf: [
-        { type: "object", properties: { a: { const: 1 } }, required: ["a"] },
-        { type: "object", properties: { b: { const: 2 } }, required: ["b"] },
-      ],
-    },
-    { type: "array", prefixItems: [{ const: 1 }, { const: "x" }], items: false, minItems: 2 },
-    { type: "integer", exclusiveMinimum: 3, maximum: 5 },
-  ];
-  for (const schema of schemas) {
-    const answer = await client.ask(PATH, { ...say, json_schema: schema, temperature: 1, seed: 4, max_tokens: 300 });
-    if (choicesOf(answer)[0]!.finish_reason === "stop") JSON.parse(messageOf(answer).content!);
-  }
-});
-check("schemas that cannot be are refused at their place", async ({ client }) => {
-  const format = (schema: unknown, more: Members = {}) => ({
-    ...say,
-    response_format: { type: "json_schema", json_schema: { name: "x", schema, ...more } },
-  });
-  for (const schema of [{ type: "nothing" }, { $ref: "#/$defs/none" }, 3, "x"]) {
-    const error = await refuses(client, PATH, format(schema), {});
-    assert.match(String(error["param"]), /^response_format\.json_schema\.schema/);
-  }
-  await refuses(client, PATH, format({ not: {} }, { strict: true }), {});
-  await refuses(
-    client,
-    PATH,
-    { ...say, response_format: { type: "json_schema", json_schema: { schema: {} } } },
-    { param: "response_format.json_schema.name" },
-  );
-  await refuses(client, PATH, { ...say, response_format: { type: "xml" } }, { param: "response_format.type" });
-  await refuses(client, PATH, { ...say, response_format: { type: "json_object" }, grammar: 'root ::= "a"' }, {});
-});
-check("a hostile grammar or schema is refused or answered, and the server lives", async ({ client }) => {
-  const deep: Members = Array.from({ length: 60 }).reduce<Members>((inner) => ({ type: "array", items: inner }), {
-    type: "null",
-  });
-  for (const form of [
-    { grammar: 'root ::= root "a" | "b"' },
-    { grammar: `root ::= "a"{1,1000000}` },
-    { json_schema: deep },
-    { json_schema: { type: "string", minLength: 1e9 } },
-    { json_schema: { type: "string", pattern: "(a+)+(b{1,900}){1,900}" } },
-  ]) {
-    const { status } = await client.post(PATH, { ...say, ...form, max_tokens: 3 });
-    assert.ok(status === 200 || status === 400, String(status));
-  }
-  assert.equal((await client.get("/health")).status, 200);
-});
-
-check("required always calls, whole and streamed, and arguments fit the schema", async ({ client }) => {
-  for (const temperature of [0, 1, 2]) {
-    const answer = await client.ask(PATH, { ...ask, tools: [weather], tool_choice: "required", temperature, seed: 3 });
-    const [choice] = choicesOf(answer);
-    if (choice!.finish_reason === "length") continue;
-    assert.deepEqual([choice!.finish_reason, choice!.message.content], ["tool_calls", null]);
-    const calls = choice!.message.tool_calls!;
-    for (const { id, type, function: called } of calls) {
-      assert.ok(id.length > 3 && type === "function" && called.name === "get_weather");
-      assertFits(called.arguments);
-    }
-    assert.equal(new Set(calls.map(({ id }) => id)).size, calls.length);
-  }
-});
-check("a named function is called exactly once", async ({ client }) => {
-  for (const name of ["get_weather", "get_time"]) {
-    const answer = await client.ask(PATH, {
-      ...ask,
-      tool_choice: { type: "function", function: { name } },
-      temperature: 1,
-      seed: 6,
-    });
-    const calls = messageOf(answer).tool_calls!;
-    assert.deepEqual(
-      calls.map((call) => call.function.name),
-      [name],
-    );
-    if (name === "get_time") assert.deepEqual(JSON.parse(calls[0]!.function.arguments), {});
-  }
-});
-check("allowed_tools narrow the choice", async ({ client }) => {
-  const tool_choice = {
-    type: "allowed_tools",
-    allowed_tools: { mode: "required", tools: [{ type: "function", function: { name: "get_time" } }] },
-  };
-  const calls = messageOf(await client.ask(PATH, { ...ask, tool_choice })).tool_calls!;
-  assert.ok(calls.length > 0 && calls.every((call) => call.function.name === "get_time"));
-});
-check("none never calls", async ({ client }) => {
-  const message = messageOf(await client.ask(PATH, { ...ask, tool_choice: "none", max_tokens: 30 }));
-  assert.equal(message.tool_calls, undefined);
-  assert.equal(typeof message.content, "string");
-});
-check("parallel_tool_calls false gives at most one call", async ({ client }) => {
-  const calls = messageOf(
-    await client.ask(PATH, { ...ask, tool_choice: "required", parallel_tool_calls: false, temperature: 1, seed: 8 }),
-  ).tool_calls!;
-  assert.equal(calls.length, 1);
-});
-check("a streamed call has its head once, then pieces of arguments that join", async ({ client }) => {
-  const events = await client.stream(PATH, {
-    ...ask,
-    tools: [weather],
-    tool_choice: { type: "function", function: { name: "get_weather" } },
-  });
-  const deltas = chunksOf(events).flatMap((chunk) => choicesOf(chunk).flatMap(({ delta }) => delta.tool_calls ?? []));
-  const [head, ...pieces] = deltas;
-  assert.deepEqual(
-    [head!.index, head!.type, head!.function!.name, head!.function!.arguments],
-    [0, "function", "get_weather", ""],
-  );
-  assert.ok(pieces.every((piece) => piece.id === undefined && piece.function!.name === undefined));
-  assertFits(pieces.map((piece) => piece.function!.arguments).join(""));
-  const reasons = chunksOf(events).flatMap((chunk) => choicesOf(chunk).map(({ finish_reason: reason }) => reason));
-  assert.equal(reasons.at(-1), "tool_calls");
-});
-check(
-  "tools and choices of wrong shape are refused by name",
-  refusesEach(PATH, { ...say, tools: [weather] }, [
-    [{ tools: {} }, "invalid_type", "tools"],
-    [{ tools: [{}] }, ["missing_required_parameter", "invalid_value"], "tools[0].type"],
-    [{ tools: [{ type: "function", function: {} }] }, "missing_required_parameter", "tools[0].function.name"],
-    [{ tools: [{ type: "function", function: { name: "a b" } }] }, "invalid_value", "tools[0].function.name"],
-    [
-      { tools: [{ type: "function", function: { name: "a", parameters: 3 } }] },
-      "invalid_type",
-      "tools[0].function.parameters",
-    ],
-    [{ tool_choice: "sometimes" }, "invalid_value", "tool_choice"],
-    [{ tools: [], tool_choice: "required" }, "invalid_value", "tool_choice"],
-  ]),
-);
-check("doubled names, unknown functions, custom tools and a grammar beside tools are refused", async ({ client }) => {
-  for (const body of [
-    { tools: [weather, weather] },
-    { tools: [weather], tool_choice: { type: "function", function: { name: "none" } } },
-    { tools: [{ type: "custom", custom: { name: "x" } }] },
-    { tools: [weather], grammar: 'root ::= "a"' },
-  ]) {
-    await refuses(client, PATH, { ...say, ...body }, {});
-  }
-});
-check("tools count in the prompt, as input_tokens tells", async ({ client }) => {
-  const count = async (body: Members) =>
-    (await client.ask(`${PATH}/input_tokens`, body)) as { object: string; input_tokens: number };
-  const { object, input_tokens } = await count(ask);
-  assert.equal(object, "response.input_tokens");
-  assert.equal(input_tokens, usageOf(await client.ask(PATH, ask))["prompt_tokens"]);
-  assert.ok(input_tokens > (await count({ ...ask, tools: [] })).input_tokens + 10);
+check("return_tokens reports ids, whose text is the answer", async ({ client }) => {
+  const [choice] = choicesOf(await client.ask(PATH, { ...say, return_tokens: true })) as (Choice & {
+    tokens: number[];
+  })[];
+  const { content } = await client.ask("/detokenize", { tokens: choice!.tokens });
+  assert.equal(content, choice!.message.content);
 });
 check("a prompt beyond the context is refused before any stream", async ({ client, model }) => {
   for (const stream of [false, true]) {

@@ -302,6 +302,11 @@ check("cancelling stops a background run, twice too; others cannot be cancelled"
   const plain = await client.ask(PATH, { ...say, max_output_tokens: 2 });
   assert.equal((await client.post(`${PATH}/${String(plain["id"])}/cancel`, {})).status, 400);
 });
+check("a response that still runs cannot be followed", async ({ client }) => {
+  const { id } = await client.ask("/v1/responses", { input: "Hi", background: true, ignore_eos: true });
+  await refuses(client, "/v1/responses", { input: "a", previous_response_id: id }, { param: "previous_response_id" });
+  await client.post(`/v1/responses/${String(id)}/cancel`, {});
+});
 check("an unknown response is not_found on every route", async ({ client }) => {
   for (const [method, rest] of [
     ["GET", ""],

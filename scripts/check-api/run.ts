@@ -2,13 +2,29 @@ import { chat } from "./chat.ts";
 import type { Check, Model } from "./checks.ts";
 import { Client, type Members } from "./client.ts";
 import { messages } from "./messages.ts";
+import { lists } from "./lists.ts";
 import { native } from "./native.ts";
 import { responses } from "./responses.ts";
 import { routing } from "./routing.ts";
 import { runtime } from "./runtime.ts";
+import { sampling } from "./sampling.ts";
+import { structure } from "./structure.ts";
 import { text } from "./text.ts";
+import { tools } from "./tools.ts";
 
-const CHECKS: readonly Check[] = [...routing, ...chat, ...text, ...native, ...responses, ...messages, ...runtime];
+const CHECKS: readonly Check[] = [
+  ...routing,
+  ...chat,
+  ...structure,
+  ...tools,
+  ...text,
+  ...sampling,
+  ...lists,
+  ...native,
+  ...responses,
+  ...messages,
+  ...runtime,
+];
 
 export interface CheckOptions {
   /** Behind a gateway that drops headers, buffers and limits: leaves out what no guest can do about. */

@@ -148,11 +148,11 @@ describe("prefill", () => {
 
 for (const { start, end, template } of OTHER_TAGS) {
   test(`thinking between ${start} and ${end} is apart from the answer, which follows its form`, async () => {
-    const { engine, close } = await startWithTemplate(template);
+    const running = await startWithTemplate(template);
     try {
       let thoughts = 0;
       for (let seed = 1; seed <= 40 && thoughts === 0; seed++) {
-        const { body, status } = await supertest(appOf(engine))
+        const { body, status } = await supertest(appOf(running.engine))
           .post("/v1/chat/completions")
           .send({
             messages: [{ role: "user", content: "Hi" }],
@@ -170,7 +170,7 @@ for (const { start, end, template } of OTHER_TAGS) {
       }
       assert.ok(thoughts > 0, "it thought");
     } finally {
-      await close();
+      await running.close();
     }
   });
 }
