@@ -25,6 +25,7 @@ import { writeModel } from "./make-model.ts";
 const BYTES = 4_368_450_304;
 const MOST_VOLUME_BYTES = 4 * 2 ** 30;
 const LOOK_MS = 250;
+const TOKENS = 4;
 
 const folder = mkdtempSync(join(process.argv[2] ?? tmpdir(), "pinference-large-"));
 const model = join(folder, "random-7b.Q4_K_M.gguf");
@@ -39,9 +40,14 @@ assert.equal(statSync(model).size, BYTES);
 const node = await startNodeProcess(join(folder, "node"), ["--owner", wallet.address], env);
 const network = ["--api-server", node.url, "--lockfile", lockfile];
 try {
-  const rows = [];
-  const deployed = await run("deploy", [model, "--yes", ...network]);
-  rows.push(deployed.row);
+  const rows: Row[] = [];
+  const note = (row: Row) => {
+    rows.push(row);
+    console.log(JSON.stringify(row));
+  };
+  const deployed = await run("deploy", [model, "--yes", "--no-start", ...network]);
+  note(deployed.row);
+  for (const event of deployed.events) if (event.event === "stage") console.log(JSON.stringify(event));
   const { models } = JSON.parse(readFileSync(lockfile, "utf8")) as {
     models: Record<string, { itemHash: string; volumes: { fileHash: string; bytes: number }[] }>;
   };
@@ -50,25 +56,46 @@ try {
   for (const { bytes } of volumes) assert.ok(bytes < MOST_VOLUME_BYTES, `${bytes} bytes`);
 
   const verified = await run("verify", [itemHash, "--model", model, ...network]);
-  rows.push(verified.row);
+  note(verified.row);
   assert.equal(verified.code, 0, JSON.stringify(wrongOf(verified.events)));
+  note((await run("warm", [itemHash, ...network])).row);
+  note({ command: `an answer of ${TOKENS} tokens`, seconds: (await ask(itemHash)).toFixed(0), "most memory": "" });
   for (const [at, { fileHash }] of volumes.entries()) {
     const path = join(folder, "node", "node", "files", fileHash);
     assert.ok(existsSync(path));
     const found = await withOneByteChanged(path, () => run("verify", [itemHash, "--shallow", ...network]));
-    rows.push({ ...found.row, command: `verify --shallow, volume ${at + 1} changed` });
+    note({ ...found.row, command: `verify --shallow, a byte of volume ${at + 1} changed` });
     assert.equal(found.code, 4);
     assert.deepEqual(new Set(wrongOf(found.events)), new Set([`model volume ${at + 1}`]));
   }
+  rows.push({ command: "the node, meanwhile", seconds: "", "most memory": `${mostMemoryMiB(node.pid)} MiB` });
   printTable(`a model of ${BYTES.toLocaleString("en-US")} bytes on the local node`, rows);
   for (const [at, { bytes }] of volumes.entries()) {
     console.log(`volume ${at + 1}: ${bytes.toLocaleString("en-US")} bytes`);
   }
-  for (const event of deployed.events) if (event.event === "stage") console.log(JSON.stringify(event));
-  console.log(`most memory, node: ${mostMemoryMiB(node.pid)} MiB`);
 } finally {
   await node.stop();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** Of a table. */
+interface Row extends Record<string, string> {
+  readonly command: string;
+}
+
+/** Seconds. Its words mean nothing, but it is an answer of all weights. */
+async function ask(itemHash: string): Promise<number> {
+  const startedAt = performance.now();
+  const response = await fetch(`${node.url}/vm/${itemHash}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ messages: [{ role: "user", content: "Hello" }], max_tokens: TOKENS }),
+  });
+  const text = await response.text();
+  assert.equal(response.status, 200, text);
+  const { usage } = JSON.parse(text) as { usage: { completion_tokens: number } };
+  assert.ok(usage.completion_tokens > 0);
+  return (performance.now() - startedAt) / 1000;
 }
 
 function wrongOf(events: readonly CommandEvent[]): readonly string[] {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 
+import { errorTable, exitCodeTable, rejectionTable } from "./error-tables.ts";
 import { memoryTable } from "./memory-table.ts";
 import { openLockfile } from "../deploy/pins.ts";
 import { BODIES, createOpenApi } from "../src/openai/openapi.ts";
@@ -41,6 +42,7 @@ export async function generatedFiles(): Promise<GeneratedFile[]> {
   return [
     await made("docs/models.md", modelsPage(models)),
     await made("docs/openapi.json", JSON.stringify(createOpenApi())),
+    await made("docs/runbook.md", runbook(read("docs/runbook.md"), read("docs/transcript.md"))),
     await made("README.md", between(between(readme, FIELDS, fieldTable()), MEMORY, memoryTable())),
   ];
 }
@@ -62,8 +64,34 @@ function read(name: string): string {
 
 function between(text: string, marks: { readonly start: string; readonly end: string }, part: string): string {
   const [start, end] = [text.indexOf(marks.start), text.indexOf(marks.end)];
-  if (start < 0 || end < start) throw new Error(`README.md has lost its marks: ${marks.start} … ${marks.end}`);
+  if (start < 0 || end < start) throw new Error(`a file has lost its marks: ${marks.start} … ${marks.end}`);
   return `${text.slice(0, start + marks.start.length)}\n\n${part}\n${text.slice(end)}`;
+}
+
+/** Its tables come from the source, its output from the transcript. */
+function runbook(text: string, transcript: string): string {
+  const tables = [
+    ["exit codes", exitCodeTable()],
+    ["errors", errorTable()],
+    ["rejections", rejectionTable()],
+  ] as const;
+  let filled = text;
+  for (const [name, table] of tables) {
+    const marks = { start: `<!-- ${name}: written by \`npm run regenerate\` -->`, end: `<!-- end of ${name} -->` };
+    filled = between(filled, marks, table);
+  }
+  return filled.replaceAll(
+    /(<!-- transcript: (.+) -->)[^]*?(<!-- end of transcript -->)/g,
+    (_, start: string, title: string, end: string) => `${start}\n\n${blocksOf(transcript, title)}\n\n${end}`,
+  );
+}
+
+/** The consoles of a chapter. Errors: where there is none. */
+function blocksOf(transcript: string, title: string): string {
+  const chapter = transcript.split(/^## /m).find((part) => part.startsWith(`${title}\n`));
+  const blocks = chapter?.match(/^```console\n[^]*?^```$/gm);
+  if (!blocks) throw new Error(`docs/transcript.md has no chapter "${title}" with output`);
+  return blocks.join("\n\n");
 }
 
 /** Fields that mean the same on several routes share a row. */

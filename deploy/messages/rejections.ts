@@ -28,6 +28,10 @@ const NAMES = {
 
 export type RejectionCode = keyof typeof NAMES;
 
+export const REJECTION_CODES: readonly number[] = Object.keys(NAMES)
+  .map(Number)
+  .toSorted((a, b) => a - b);
+
 export function rejectionName(code: number): string {
   return (NAMES as Readonly<Record<number, string>>)[code] ?? `ERROR_${code}`;
 }

@@ -57,6 +57,10 @@ const BLAME = {
 
 export type ErrorCode = keyof typeof BLAME;
 export type Blame = (typeof BLAME)[ErrorCode];
+/** What commands end with: their operator, or the network, has to act. */
+export type OperatorCode = {
+  [Code in ErrorCode]: (typeof BLAME)[Code] extends "operator" | "network" ? Code : never;
+}[ErrorCode];
 
 export interface CodedErrorOptions extends ErrorOptions {
   /** The request member at fault, as `messages[1].role`. */

@@ -31,7 +31,14 @@ export class FileHub {
     this.linkedEtag = createHash("sha256").update(content).digest("hex");
   }
 
+  /** Until the tests of this file have ended. */
   async start(): Promise<this> {
+    after(() => this.stop());
+    return this.listen();
+  }
+
+  /** Until `stop`. */
+  async listen(): Promise<this> {
     const server = createServer((request, response) => {
       const { method = "", url: path = "", headers } = request;
       this.requests.push({ method, path, range: headers.range, authorization: headers.authorization });
@@ -41,7 +48,6 @@ export class FileHub {
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    after(() => this.stop());
     return this;
   }
 
