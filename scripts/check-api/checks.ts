@@ -6,8 +6,8 @@ import type { Client, Members, Reply } from "./client.ts";
 export interface Check {
   readonly section: string;
   readonly rule: string;
-  /** Depends on headers, 404 bodies, timing or size, which a gateway may change. */
-  readonly direct: boolean;
+  /** Why a server that is reached through a compute node of the network can't keep it, where it can't. */
+  readonly lost?: string;
   run(context: CheckContext): Promise<void>;
 }
 
@@ -27,10 +27,11 @@ export interface Model {
 /** What a section file exports: its checks in order. */
 export function section(name: string) {
   const checks: Check[] = [];
-  const add = (direct: boolean) => (rule: string, run: Check["run"]) => {
-    checks.push({ section: name, rule, direct, run });
-  };
-  return { checks, check: add(false), checkDirect: add(true) };
+  const check = (rule: string, run: Check["run"]) => void checks.push({ section: name, rule, run });
+  /** A rule that does not hold through a compute node, and why. */
+  const checkDirect = (lost: string, rule: string, run: Check["run"]) =>
+    void checks.push({ section: name, rule, lost, run });
+  return { checks, check, checkDirect };
 }
 
 export function errorOf(reply: Reply): Members {

@@ -28,9 +28,16 @@ const PATIENCE_MS = 120_000;
 export class Client {
   /** Without `/v1` and without a slash at its end. */
   readonly base: string;
+  /** Whether a compute node of the network stands between: answers come whole, and what is 404 comes as 400. */
+  readonly asNetwork: boolean;
 
-  constructor(base: string) {
+  constructor(base: string, asNetwork = false) {
+    this.asNetwork = asNetwork;
     this.base = base.replace(/\/+$/, "").replace(/\/v1$/, "");
+  }
+
+  get notFound(): 400 | 404 {
+    return this.asNetwork ? 400 : 404;
   }
 
   async send(path: string, { method = "GET", headers = {}, body, signal }: SendOptions = {}): Promise<Reply> {

@@ -124,7 +124,7 @@ check("background without store is refused", async ({ client }) => {
 });
 check("an unknown previous response is 404 with its param", async ({ client }) => {
   const reply = await client.post(PATH, { ...say, previous_response_id: "resp_nothing" });
-  assert.ok(reply.status === 404 || reply.status === 400);
+  assert.equal(reply.status, client.notFound);
   assert.deepEqual([errorOf(reply)["code"], errorOf(reply)["param"]], ["not_found", "previous_response_id"]);
 });
 check("instructions are a system message and count", async ({ client }) => {

@@ -8,6 +8,7 @@ const { checks, check, checkDirect } = section("13 runtime");
 export const runtime = checks;
 
 const CHAT = "/v1/chat/completions";
+const WAITS = "a compute node waits for the whole answer, whether its client does or not";
 const story = { messages: [user("Tell me a long story")], ignore_eos: true, max_tokens: 1200 };
 
 async function busySlots(client: Client): Promise<number> {
@@ -32,6 +33,7 @@ async function leave(client: Client, path: string, body: Members, afterMs: numbe
 }
 
 checkDirect(
+  WAITS,
   "a client that leaves frees its slots: streams, whole answers, each of n, several prompts",
   async ({ client }) => {
     for (const [path, body] of [
@@ -46,7 +48,7 @@ checkDirect(
     }
   },
 );
-checkDirect("status, models and tokens are answered while all slots are busy", async ({ client }) => {
+checkDirect(WAITS, "status, models and tokens are answered while all slots are busy", async ({ client }) => {
   const gone = new AbortController();
   const sent = Array.from({ length: 6 }, () =>
     client.send(CHAT, { method: "POST", body: JSON.stringify(story), signal: gone.signal }).catch(() => undefined),
@@ -58,6 +60,17 @@ checkDirect("status, models and tokens are answered while all slots are busy", a
   gone.abort();
   await Promise.all(sent);
   await whenIdle(client);
+});
+check("events are sent as they are made; a compute node sends them whole, with their length", async ({ client }) => {
+  const body = JSON.stringify({ ...story, max_tokens: 60, stream: true });
+  const response = await fetch(client.base + CHAT, { method: "POST", body });
+  const pieces: Buffer[] = [];
+  for await (const piece of response.body!) pieces.push(Buffer.from(piece));
+  const whole = Buffer.concat(pieces);
+  assert.ok(whole.toString().endsWith("data: [DONE]\n\n"));
+  const length = response.headers.get("content-length");
+  assert.equal(length, client.asNetwork ? String(whole.length) : null);
+  if (!client.asNetwork) assert.ok(pieces.length > 10, `${pieces.length} pieces`);
 });
 check("requests at the same time do not mix", async ({ client }) => {
   const alone = async (content: string) =>
@@ -81,13 +94,17 @@ check("a follow-up reuses the earlier turns", async ({ client }) => {
   const usage = next["usage"] as { prompt_tokens: number; prompt_tokens_details: { cached_tokens: number } };
   assert.ok(usage.prompt_tokens_details.cached_tokens > usage.prompt_tokens / 3, JSON.stringify(usage));
 });
-checkDirect("a prompt of 4 MB is refused within seconds, and others go on meanwhile", async ({ client }) => {
-  const huge = client.post("/v1/completions", { prompt: "ab ".repeat(1_400_000) });
-  assert.equal((await client.get("/health")).status, 200);
-  const started = Date.now();
-  assert.equal((await huge).status, 400);
-  assert.ok(Date.now() - started < 30_000);
-});
+checkDirect(
+  "a compute node answers bodies above 1 MiB itself",
+  "a prompt of 4 MB is refused within seconds, and others go on meanwhile",
+  async ({ client }) => {
+    const huge = client.post("/v1/completions", { prompt: "ab ".repeat(1_400_000) });
+    assert.equal((await client.get("/health")).status, 200);
+    const started = Date.now();
+    assert.equal((await huge).status, 400);
+    assert.ok(Date.now() - started < 30_000);
+  },
+);
 check("no broken character is sent at the token limit", async ({ client }) => {
   const text = "👋🦊𝄞";
   for (const max_tokens of [1, 2, 3, 4, 5, 6, 7]) {
