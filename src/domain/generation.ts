@@ -190,12 +190,22 @@ export interface GenerateRequest {
   readonly reportTimings?: boolean;
   /** Reuse what slots hold of the prompt. Default true. */
   readonly reuse?: boolean;
+  /** How tokens that repeat are guessed ahead, and the guesses checked: faster, and the same text. */
+  readonly draft?: DraftLimits;
   /** The slot that is wanted, where it is free. */
   readonly slot?: number;
   /** End an answer at the first line end after this time; undefined or 0 is no limit. */
   readonly timeLimitMs?: number;
   /** End an answer before a line that is indented less; undefined or 0 is no limit. */
   readonly leastIndent?: number;
+}
+
+/** Tokens of one guess. Between the limits, what was measured decides. */
+export interface DraftLimits {
+  /** Where there is a guess at all; default 0. */
+  readonly least?: number;
+  /** 0 guesses nothing; default 32, which is also the most. */
+  readonly most?: number;
 }
 
 /** A grammar that sleeps until the answer holds one of the triggers; it then reads the answer from the trigger on. */
@@ -262,6 +272,9 @@ export interface Timings {
   readonly promptMs: number;
   readonly predictedTokens: number;
   readonly predictedMs: number;
+  /** Tokens that were guessed ahead, and those of them that were right. None where nothing can be guessed. */
+  readonly draftedTokens?: number;
+  readonly acceptedTokens?: number;
 }
 
 /** Where the steps of several prompts are merged: which of them, from 0. */

@@ -10,44 +10,32 @@
 import type { IdlePrefixesStatus, SlotStatus } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { FinishReason } from "../domain/generation.ts";
+import { DraftPlanner } from "./draft-planner.ts";
 import { Erasures } from "./erasures.ts";
 import type { IdlePrefixes } from "./idle-prefixes.ts";
 import type { Job } from "./job.ts";
 import type { NativeContext, Token } from "./native.ts";
 import { sharePromptBudget } from "./prompt-budget.ts";
 import type { Sampler } from "./sampler.ts";
+import type { Part, Running } from "./running.ts";
 import { Seating } from "./seating.ts";
 import { createSlots, extendSlot, TILE, type Slot } from "./slots.ts";
 
 /** Most tokens of one batch, and so the context's batch size. */
 export const BATCH_TOKENS = 512;
+/** Most of these that come ahead of their turn: forced and guessed ones. */
+const AHEAD_TOKENS = BATCH_TOKENS / 2;
 /** How long a step with prompt pieces should last: it bounds how late an abort is seen… */
 const ALONE_MS = 400;
 /** …and how long running streams stand still. */
 const SHARED_MS = 100;
 
-interface Running {
-  readonly job: Job;
-  readonly sampler: Sampler;
-  /** Rank of admission: earlier prompts are evaluated first. */
-  readonly order: number;
-  /** Sampled and not yet evaluated. */
-  next: Token | undefined;
-  produced: number;
-  cancelled: boolean;
-}
-
-/** What a batch holds of one sequence. */
-interface Part {
+/** What is sampled of a batch for one sequence. */
+interface Rows {
   readonly slot: Slot<Running>;
-  readonly running: Running;
-  readonly tokens: Uint32Array;
-  readonly isPrompt: boolean;
-}
-
-interface Row {
-  readonly slot: Slot<Running>;
-  readonly row: number;
+  /** The row after the last token that is certain, then one after each that is guessed. */
+  readonly rows: Uint32Array;
+  readonly draft: Uint32Array;
 }
 
 interface Delivery {
@@ -83,6 +71,7 @@ export class Scheduler {
   #batches = 0;
   #busySlotsInBatches = 0;
   #promptTokensPerMs = 0.2;
+  readonly #drafts: DraftPlanner;
   #loop: Promise<void> | undefined;
   #closed = false;
 
@@ -91,6 +80,7 @@ export class Scheduler {
     this.#contextLength = options.contextLength;
     this.#isEndToken = options.isEndToken;
     this.#idle = options.idle;
+    this.#drafts = new DraftPlanner(options.context, options.contextLength, AHEAD_TOKENS / options.slots);
     this.#slots = createSlots(options.slots);
     const { context, idle, isExact } = options;
     this.#seating = new Seating({ context, slots: this.#slots, idle, isExact });
@@ -192,37 +182,36 @@ export class Scheduler {
         job,
         sampler,
         order: ++this.#clock,
-        next: undefined,
+        pending: [],
+        drafter: undefined,
         produced: 0,
         cancelled: false,
       };
       slot.job = running;
       const shared = await this.#seating.prepare(seat, pace);
+      if (!this.#seating.mayCut) this.#drafts.cannotCut();
       if (!running.cancelled) job.onStart(shared, slot.id);
     }
   }
 
   get #hasStreams(): boolean {
-    return this.#slots.some((slot) => slot.job?.next !== undefined);
+    return this.#slots.some((slot) => (slot.job?.pending.length ?? 0) > 0);
   }
 
   /** The batches of this step. Prompt pieces of a tile or more get a batch each: llama.cpp would part them anyway. */
   #planBatches(): Part[][] {
-    const tokens = this.#slots.flatMap((slot): Part[] => {
-      const next = slot.job?.next;
-      if (slot.job === undefined || next === undefined) return [];
-      return [{ slot, running: slot.job, tokens: Uint32Array.of(next), isPrompt: false }];
-    });
+    const tokens = this.#drafts.plan(this.#slots);
     const milliseconds = tokens.length > 0 ? SHARED_MS : ALONE_MS;
     const open = this.#slots.flatMap((slot) => {
       const left = (slot.job?.job.prompt.length ?? 0) - slot.tokens.length;
       if (slot.job === undefined || left <= 0) return [];
       return [{ slot, running: slot.job, left, order: slot.job.order, isCareful: slot.job.job.wantsPromptRows }];
     });
-    const budget = Math.min(Math.floor(this.#promptTokensPerMs * milliseconds), BATCH_TOKENS);
+    const ahead = tokens.reduce((sum, part) => sum + part.tokens.length - 1, 0);
+    const budget = Math.min(Math.floor(this.#promptTokensPerMs * milliseconds), BATCH_TOKENS - ahead);
     const pieces = sharePromptBudget(open, budget, this.#batches).map(({ slot, running, length }): Part => {
       const piece = running.job.prompt.slice(slot.tokens.length, slot.tokens.length + length);
-      return { slot, running, tokens: Uint32Array.from(piece), isPrompt: true };
+      return { slot, running, tokens: Uint32Array.from(piece), isPrompt: true, drafted: 0 };
     });
     const small = pieces.filter((piece) => piece.tokens.length < TILE);
     // In the order of sequences: llama.cpp computes neighbours together.
@@ -236,17 +225,19 @@ export class Scheduler {
     const parts = planned.filter(({ slot, running }) => slot.job === running && !running.cancelled);
     if (parts.length === 0) return;
     this.#context.initBatch(parts.reduce((sum, part) => sum + part.tokens.length, 0));
-    const sampled: Row[] = [];
+    const sampled: Rows[] = [];
     const read: (() => Promise<void>)[] = [];
-    for (const { slot, running, tokens, isPrompt } of parts) {
+    for (const { slot, running, tokens, isPrompt, drafted } of parts) {
       const from = slot.tokens.length;
-      const isLast = from + tokens.length >= running.job.prompt.length;
+      const certain = tokens.length - drafted;
+      const isLast = from + certain >= running.job.prompt.length + (isPrompt ? 0 : running.produced);
       const readsAll = isPrompt && running.job.wantsPromptRows;
-      const rows = this.#context.addToBatch(slot.id, from, tokens, rowsOf(tokens.length, readsAll, isLast));
-      if (!isPrompt) running.next = undefined;
+      const firstRow = readsAll ? 0 : certain - (isLast ? 1 : 0);
+      const rows = this.#context.addToBatch(slot.id, from, tokens, rowsFrom(firstRow, tokens.length));
+      if (!isPrompt) running.pending.splice(0, certain);
       extendSlot(slot, tokens);
       if (readsAll) read.push(() => running.job.readPromptRows(this.#context, rows, from));
-      if (isLast) sampled.push({ slot, row: rows.at(-1)! });
+      if (isLast) sampled.push({ slot, rows: rows.slice(-1 - drafted), draft: tokens.subarray(certain) });
     }
     this.#batches += 1;
     for (const slot of this.#slots) if (slot.job !== undefined) this.#busySlotsInBatches += 1;
@@ -264,43 +255,69 @@ export class Scheduler {
       if (isPrompt && slot.job === running && !running.cancelled) running.job.onProgress(slot.tokens.length);
     }
     await this.#sample(sampled);
+    if (promptTokens === 0) this.#drafts.learn(parts, performance.now() - startedAt);
   }
 
-  async #sample(rows: readonly Row[]): Promise<void> {
-    const draws = rows.flatMap(({ slot, row }) => {
-      const running = slot.job;
-      if (running === undefined || running.cancelled) return [];
-      if (running.job.limit > 0) return [{ slot, running, row }];
-      running.job.onPrompt();
-      this.#end(slot, running, "length");
-      return [];
-    });
+  async #sample(sampled: readonly Rows[]): Promise<void> {
     // All calls are queued at once: the library's one thread works them off without waiting for this one.
-    const tokens = await Promise.all(draws.map(({ row, running }) => this.#draw(row, running)));
-    for (const [index, { slot, running }] of draws.entries()) {
-      const token = tokens[index]!;
-      if (running.cancelled || slot.job !== running) continue;
-      if (running.produced === 0) running.job.onPrompt();
-      if (running.job.limit === 0) {
-        this.#end(slot, running, "length");
-        continue;
-      }
-      if (token < 0 || this.#isEndToken(token)) {
-        this.#deliverTo(slot);
-        this.#end(slot, running, running.job.reasonOfEnd(token < 0 ? undefined : token));
-        continue;
-      }
-      running.produced += 1;
-      const isLast = running.produced >= running.job.limit || slot.tokens.length + 1 >= this.#contextLength;
-      if (!isLast) running.next = token;
-      this.#deliveries.push({ slot, running, token, isLast });
-    }
+    await Promise.all(
+      sampled.map(async ({ slot, rows, draft }) => {
+        const running = slot.job;
+        if (running === undefined || running.cancelled) return;
+        if (running.job.limit > 0) {
+          const agreed = await this.#sampleRows(slot, running, rows, draft);
+          this.#drafts.settle(slot, running, draft.length, agreed);
+        } else {
+          running.job.onPrompt();
+          this.#end(slot, running, "length");
+        }
+      }),
+    );
   }
 
-  /** Below 0 where a grammar leaves no token that may be drawn: that ends one answer, not all of them. */
-  async #draw(row: number, { job, sampler }: Running): Promise<Token> {
-    const drawn = sampler.sample(this.#context, row);
-    return job.isConstrained ? drawn.catch(() => -1) : drawn;
+  /** Draws from row after row for as long as the draft turns out right; returns how much of it did. */
+  async #sampleRows(slot: Slot<Running>, running: Running, rows: Uint32Array, draft: Uint32Array): Promise<number> {
+    let agreed = 0;
+    for (let isRight = true; isRight;) {
+      const tokens = await this.#draw(rows[agreed]!, running);
+      if (running.cancelled || slot.job !== running) break;
+      if (running.produced === 0) running.job.onPrompt();
+      for (const token of tokens) {
+        if (!this.#take(slot, running, token)) return agreed;
+        isRight &&= draft[agreed] === token;
+        if (isRight) agreed += 1;
+        else running.pending.push(token);
+      }
+    }
+    return agreed;
+  }
+
+  /** The answer has a token more; false where that ends it. */
+  #take(slot: Slot<Running>, running: Running, token: Token): boolean {
+    const { job } = running;
+    if (token < 0 || this.#isEndToken(token)) {
+      this.#deliverTo(slot);
+      this.#end(slot, running, job.reasonOfEnd(token < 0 ? undefined : token));
+      return false;
+    }
+    running.produced += 1;
+    this.#drafts.push(running, token);
+    const isLast = running.produced >= job.limit || job.prompt.length + running.produced >= this.#contextLength;
+    this.#deliveries.push({ slot, running, token, isLast });
+    return !isLast;
+  }
+
+  /**
+   * The next tokens: what is certain before the row is looked at, or else the one that is drawn from it and what is
+   * certain after that. Below 0 where a grammar leaves no token that may be drawn: that ends one answer, not all of them.
+   */
+  async #draw(row: number, { job, sampler }: Running): Promise<readonly Token[]> {
+    const certain = sampler.ahead?.() ?? [];
+    if (certain.length > 0) return certain;
+    const drawing = sampler.sample(this.#context, row);
+    const token = await (job.isConstrained ? drawing.catch(() => -1) : drawing);
+    if (token < 0 || this.#isEndToken(token)) return [token];
+    return [token, ...(sampler.ahead?.() ?? [])];
   }
 
   /** Hands the tokens of the last step to their jobs. */
@@ -356,10 +373,8 @@ export class Scheduler {
   }
 }
 
-/** Indices of the tokens whose logits are needed. */
-function rowsOf(length: number, all: boolean, last: boolean): Uint32Array {
-  if (all) return Uint32Array.from({ length }, (_, index) => index);
-  return last ? Uint32Array.of(length - 1) : new Uint32Array(0);
+function rowsFrom(first: number, length: number): Uint32Array {
+  return Uint32Array.from({ length: length - first }, (_, index) => first + index);
 }
 
 /** What one job asks for must not end the others. */

@@ -1,5 +1,6 @@
 import type { SlotTask } from "../domain/engine.ts";
 import type {
+  DraftLimits,
   Ending,
   FinishReason,
   GenerateRequest,
@@ -60,6 +61,7 @@ export class ChoiceJob implements Job {
   readonly isConstrained: boolean;
   readonly reuse: boolean;
   readonly wantedSlot: number | undefined;
+  readonly draft: DraftLimits;
   readonly #context: GenerateContext;
   readonly #request: GenerateRequest;
   readonly #inputs: ChoiceInputs;
@@ -74,6 +76,8 @@ export class ChoiceJob implements Job {
   readonly #id = ++jobs;
   #tokens = 0;
   #hasNewLine = false;
+  #drafted = 0;
+  #accepted = 0;
   #slot = 0;
   #promptDoneAt = 0;
 
@@ -83,6 +87,7 @@ export class ChoiceJob implements Job {
     this.isFurtherChoice = inputs.choice > 0;
     this.isConstrained = inputs.grammar !== undefined;
     this.wantedSlot = request.slot;
+    this.draft = request.draft ?? {};
     this.#context = context;
     this.#request = request;
     this.#inputs = inputs;
@@ -123,6 +128,11 @@ export class ChoiceJob implements Job {
     };
   }
 
+  /** Guessed tokens so far, and how many of them were right. */
+  get drafts(): { readonly drafted: number; readonly accepted: number } {
+    return { drafted: this.#drafted, accepted: this.#accepted };
+  }
+
   createSampler(): Sampler {
     const { native, model, tokenTexts, vocabulary, grammars } = this.#context;
     const { sampling, topLogprobs, postSampling = false } = this.#request;
@@ -133,7 +143,9 @@ export class ChoiceJob implements Job {
     const left = postSampling && topLogprobs !== undefined ? new LeftRecorder(tokenTexts, topLogprobs) : undefined;
     const parts = { native, model, vocabulary, forbidden };
     const onDrawn: LeftRecorder["note"] | undefined = left && ((token, list) => left.note(token, list));
-    const sampler = createSampler(parts, sampling, this.#inputs, { constraint: this.#constraint, onDrawn });
+    const { grammar } = this.#inputs;
+    const alphabet = grammar === undefined ? [] : grammars.alphabetOf(grammar);
+    const sampler = createSampler(parts, sampling, this.#inputs, { constraint: this.#constraint, alphabet, onDrawn });
     this.#chances = left;
     if (topLogprobs === undefined || left !== undefined) return sampler;
     const recorder = new ChanceRecorder(sampler, new ChanceReader(native, model, tokenTexts, topLogprobs));
@@ -174,6 +186,11 @@ export class ChoiceJob implements Job {
     if (this.#promptReader === undefined) return;
     this.#events.prompt(this.#promptReader.tokens);
     this.#promptReader.dispose();
+  }
+
+  onDraft(drafted: number, accepted: number): void {
+    this.#drafted += drafted;
+    this.#accepted += accepted;
   }
 
   onToken(token: Token): FinishReason | undefined {

@@ -3,7 +3,7 @@ import type { Constraint } from "./constraint.ts";
 import { ListReader } from "./list-reader.ts";
 import type { Native, NativeContext, NativeGrammarState, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
 import type { Sampler } from "./sampler.ts";
-import { ListTooShort, type Candidates } from "./samplers/candidates.ts";
+import { Candidates, ListTooShort } from "./samplers/candidates.ts";
 import { Chain, type ChainInputs, type Draws } from "./samplers/chain.ts";
 import { planList, type ListPlan } from "./samplers/plan.ts";
 import { Random } from "./samplers/random.ts";
@@ -55,6 +55,12 @@ export class ComputedDraw implements Sampler {
     const token = await this.#draw(context, row, draws, undefined);
     if (constraint === undefined || token < 0 || constraint.allows(token)) return this.#take(token);
     return this.#take(await this.#draw(context, row, again, constraint));
+  }
+
+  /** The answer goes on with a token that was not drawn, as nothing else could be. */
+  tell(token: Token): void {
+    this.#left = new Candidates(Uint32Array.of(token), Float64Array.of(0), true, undefined);
+    this.#take(token);
   }
 
   dispose(): void {

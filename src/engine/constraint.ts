@@ -6,6 +6,8 @@ export interface Constraint {
   readonly state: NativeGrammarState | undefined;
   /** `state` governs every token, so that the native chain can hold it. */
   readonly isWhole: boolean;
+  /** Whether a grammar may never use a token, as it would read other characters in it. */
+  forbids(token: Token): boolean;
   /** Whether the answer may go on with a token, or end with one. */
   allows(token: Token): boolean;
   /** Only for a token that is allowed, and that does not end the answer. */
@@ -31,6 +33,10 @@ export class WholeConstraint implements Constraint {
     this.#native = native;
     this.#forbidden = forbidden;
     this.state = native.createGrammarState(model, grammar);
+  }
+
+  forbids(token: Token): boolean {
+    return this.#forbidden.has(token);
   }
 
   allows(token: Token): boolean {
@@ -71,6 +77,10 @@ export class LazyConstraint implements Constraint {
 
   get state(): NativeGrammarState | undefined {
     return this.#awake;
+  }
+
+  forbids(token: Token): boolean {
+    return this.#parts.forbidden.has(token);
   }
 
   allows(token: Token): boolean {

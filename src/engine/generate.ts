@@ -156,6 +156,8 @@ class RunningRequest {
       promptMs: this.#promptDoneAt - this.#startedAt,
       predictedTokens,
       predictedMs: performance.now() - this.#promptDoneAt,
+      draftedTokens: this.#jobs.reduce((sum, { drafts }) => sum + drafts.drafted, 0),
+      acceptedTokens: this.#jobs.reduce((sum, { drafts }) => sum + drafts.accepted, 0),
     };
   }
 

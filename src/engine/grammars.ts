@@ -1,5 +1,6 @@
 import { checkGrammar } from "../grammar/gbnf-check.ts";
 import { grammarFault } from "../grammar/gbnf-syntax.ts";
+import { alphabetOf } from "./grammar-alphabet.ts";
 import {
   TOKEN_CONTROL,
   TOKEN_UNKNOWN,
@@ -28,6 +29,7 @@ export class Grammars {
   readonly #model: NativeModel;
   readonly #vocabulary: Vocabulary;
   readonly #compiled = new Map<string, NativeGrammar>();
+  readonly #alphabets = new WeakMap<NativeGrammar, readonly number[]>();
   #forbidden: readonly Token[] | undefined;
 
   constructor(native: Native, model: NativeModel, vocabulary: Vocabulary) {
@@ -49,6 +51,11 @@ export class Grammars {
     return grammar;
   }
 
+  /** See `alphabetOf`. */
+  alphabetOf(grammar: NativeGrammar): readonly number[] {
+    return this.#alphabets.get(grammar) ?? [];
+  }
+
   /** Tokens that a grammar sees other characters in than the answer's text will have. */
   forbidden(): readonly Token[] {
     this.#forbidden ??= Array.from({ length: this.#vocabulary.size }, (_, token) => token).filter((token) =>
@@ -60,7 +67,9 @@ export class Grammars {
   #compile(text: string): NativeGrammar {
     checkGrammar(text);
     try {
-      return this.#native.compileGrammar(text);
+      const grammar = this.#native.compileGrammar(text);
+      this.#alphabets.set(grammar, alphabetOf(text));
+      return grammar;
     } catch {
       throw grammarFault("llama.cpp cannot parse it");
     }

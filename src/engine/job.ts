@@ -1,5 +1,5 @@
 import type { SlotTask } from "../domain/engine.ts";
-import type { FinishReason } from "../domain/generation.ts";
+import type { DraftLimits, FinishReason } from "../domain/generation.ts";
 import type { NativeContext, Token } from "./native.ts";
 import type { Sampler } from "./sampler.ts";
 
@@ -20,6 +20,8 @@ export interface Job {
   readonly wantsPromptRows: boolean;
   /** What it is, for reports. */
   readonly task?: SlotTask;
+  /** How many tokens may be guessed, to evaluate several at once; the answer is the same either way. */
+  readonly draft: DraftLimits;
   /** Called once, when the job gets its slot. */
   createSampler(): Sampler;
   onStart(cachedTokens: number, slot: number): void;
@@ -29,6 +31,8 @@ export interface Job {
   readPromptRows(context: NativeContext, rows: Uint32Array, from: number): Promise<void>;
   /** The whole prompt is evaluated. */
   onPrompt(): void;
+  /** Of so many guessed tokens, the first `accepted` were right. */
+  onDraft(drafted: number, accepted: number): void;
   /** Returns why the answer is complete with this token: at a stop sequence, or at a limit of its own. */
   onToken(token: Token): FinishReason | undefined;
   /** The model ended with this token; undefined where no token could be drawn. */

@@ -4,6 +4,7 @@ import type { SamplingOptions } from "../domain/generation.ts";
 import type { Native, NativeModel, NativeSamplerConfig, Token } from "./native.ts";
 import { ComputedDraw, type ComputedInputs } from "./computed-draw.ts";
 import type { Constraint } from "./constraint.ts";
+import { ForcedDraw, ForcedTokens } from "./forced.ts";
 import { constrainBias } from "./grammars.ts";
 import { NativeDraw, type Sampler } from "./sampler.ts";
 import { activeSamplers, toWindow } from "./samplers/chain.ts";
@@ -70,6 +71,8 @@ export interface SamplerParts {
 /** What else an answer's sampler has to mind. */
 export interface SamplerDuties {
   readonly constraint: Constraint | undefined;
+  /** Of the constraint's grammar; see `alphabetOf`. */
+  readonly alphabet: readonly number[];
   /** Told what the samplers left of each row. */
   readonly onDrawn: ComputedInputs["onDrawn"];
 }
@@ -79,20 +82,25 @@ export interface SamplerDuties {
  * the one computed here where it cannot, where a grammar sleeps, and where what the samplers leave is to be reported.
  */
 export function createSampler(
-  { native, model, vocabulary, forbidden }: SamplerParts,
+  parts: SamplerParts,
   options: SamplingOptions,
   inputs: SamplerInputs,
-  { constraint, onDrawn }: SamplerDuties,
+  duties: SamplerDuties,
 ): Sampler {
+  const { native, model, vocabulary, forbidden } = parts;
+  const { constraint, onDrawn } = duties;
   const governed = constraint === undefined ? inputs.bias : constrainBias(inputs.bias, forbidden, vocabulary.endTokens);
   if (onDrawn === undefined && isNative(options) && constraint?.isWhole !== false) {
     const config = toSamplerConfig(options, { ...inputs, bias: governed });
     const grammar = constraint?.state;
-    return new NativeDraw(
+    const draw = new NativeDraw(
       native.createSampler(model, { ...config, ...(grammar && { grammarEvaluationState: grammar }) }),
     );
+    // The native chain's memory of tokens cannot be told of one that it has not drawn.
+    const remembers = activeSamplers(options).some((name) => name === "penalties" || name === "dry");
+    return remembers ? draw : withForced(draw, parts, options, duties, (token) => constraint?.accept(token));
   }
-  return new ComputedDraw(native, model, options, {
+  const draw = new ComputedDraw(native, model, options, {
     ...inputs,
     vocabularySize: vocabulary.size,
     bias: toBias(inputs.bias),
@@ -101,6 +109,22 @@ export function createSampler(
     ...(onDrawn !== undefined && { onDrawn }),
     isEndToken: (token) => model.isEogToken(token),
     dry: activeSamplers(options).includes("dry") ? toDrySettings(options, inputs, vocabulary) : undefined,
+  });
+  return withForced(draw, parts, options, duties, (token) => draw.tell(token));
+}
+
+/** What a grammar forces is taken without a draw, unless biases ask for other tokens than the tokenizer's. */
+function withForced(
+  draw: Sampler,
+  { native, model, vocabulary }: SamplerParts,
+  { logitBias }: SamplingOptions,
+  { constraint, alphabet }: SamplerDuties,
+  tell: (token: Token) => void,
+): Sampler {
+  if (constraint === undefined || logitBias.length > 0) return draw;
+  const forced = new ForcedTokens({ native, constraint, alphabet, vocabulary });
+  return new ForcedDraw(draw, forced, (token) => {
+    if (!model.isEogToken(token)) tell(token);
   });
 }
 

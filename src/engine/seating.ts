@@ -34,6 +34,11 @@ export class Seating<Job> {
     this.#options = options;
   }
 
+  /** Whether sequences can be cut, as far as is known. */
+  get mayCut(): boolean {
+    return this.#mayCut;
+  }
+
   choose(prompt: readonly Token[], wishes: Omit<SeatOptions, "isExact">, pace: Pace): PreparedSeat<Job> | undefined {
     const { slots, idle, isExact } = this.#options;
     const seat = chooseSeat(slots, prompt, { ...wishes, isExact });

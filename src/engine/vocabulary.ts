@@ -21,6 +21,7 @@ export class Vocabulary {
   );
   #texts: readonly string[] | undefined;
   #endTokens: readonly Token[] | undefined;
+  #byteTokens: readonly (Token | undefined)[] | undefined;
 
   /** `template`: the chat template's source. A user-defined token that it writes, such as `<tool_call>`, is structure. */
   constructor(model: NativeModel, size: number, template: string) {
@@ -65,6 +66,25 @@ export class Vocabulary {
     return this.#endTokens;
   }
 
+  /** The first token of each single byte; undefined where there is none. */
+  get byteTokens(): readonly (Token | undefined)[] {
+    this.#byteTokens ??= this.#findByteTokens();
+    return this.#byteTokens;
+  }
+
+  #findByteTokens(): (Token | undefined)[] {
+    const found: (Token | undefined)[] = Array.from({ length: 256 }, () => undefined);
+    let missing = found.length;
+    for (let token = 0; token < this.size && missing > 0; token++) {
+      if ((this.#model.getTokenAttributes(token) & (TOKEN_CONTROL | TOKEN_UNKNOWN)) !== 0) continue;
+      const bytes = this.bytesOf(token);
+      if (bytes.length !== 1 || found[bytes[0]!] !== undefined) continue;
+      found[bytes[0]!] = token;
+      missing -= 1;
+    }
+    return found;
+  }
+
   /** The first of these texts that is a token's own. */
   tokenOf(texts: readonly string[]): Token | undefined {
     return texts
@@ -97,6 +117,11 @@ export class Vocabulary {
   /** Tokens of text that is the template's own, control tokens parsed. */
   tokenizeTemplate(text: string): Uint32Array {
     return this.tokenizeText(text, true);
+  }
+
+  /** Tokens of text in the middle of an answer, control tokens parsed. */
+  tokenizeFurther(text: string): Iterable<Token> {
+    return this.#continue(text, 1, true);
   }
 
   /** The bytes of a token, control tokens spelled. */
@@ -134,11 +159,11 @@ export class Vocabulary {
   }
 
   /** SentencePiece puts a space before each text it is given; only the first piece shall have it. */
-  #continue(text: string, start: number): Iterable<Token> {
+  #continue(text: string, start: number, special = false): Iterable<Token> {
     if (text === "") return [];
-    if (start === 0 || this.isByteLevel) return this.#model.tokenize(text, false);
+    if (start === 0 || this.isByteLevel) return this.#model.tokenize(text, special);
     const lead = this.#model.tokenize("\n", false);
-    const tokens = this.#model.tokenize(`\n${text}`, false);
+    const tokens = this.#model.tokenize(`\n${text}`, special);
     return lead.every((token, index) => tokens[index] === token) ? tokens.subarray(lead.length) : tokens;
   }
 }

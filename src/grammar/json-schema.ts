@@ -25,6 +25,9 @@ const MAX_BRANCHES = 256;
 const MAX_RULES = 4000;
 
 const WHITESPACE = `(" " | "\\n" [ \\t]{0,16})?`;
+/** As in most of what models have read; one layout only, so that what stands between values needs no choice. */
+const COMMA = '", "';
+const COLON = '": "';
 const HEX = "[0-9a-fA-F]";
 const PLAIN = `[^"\\\\\\x7f\\x00-\\x1f]`;
 // No halves of surrogate pairs: each escape is one code point.
@@ -355,7 +358,7 @@ class Converter {
     const known = gap < 0 ? items : items.slice(0, gap);
     const most = Math.min(wanted, gap >= 0 ? gap : further === undefined ? items.length : Infinity);
     if (least > most) return undefined;
-    const name = this.#rule(`"[" ws ${this.#listBody(known as string[], further, least, most)} "]"`);
+    const name = this.#rule(`"[" ${this.#listBody(known as string[], further, least, most)} "]"`);
     this.#beginnings.set(name, [LIST]);
     return name;
   }
@@ -365,15 +368,15 @@ class Converter {
     let tail = "";
     const [fewer, more] = [Math.max(0, least - named.length), most - named.length];
     if (further !== undefined && more > 0) {
-      if (named.length > 0) tail = `("," ws ${further} ws)${this.#times(fewer, more, "maxItems")}`;
+      if (named.length > 0) tail = `(${COMMA} ${further})${this.#times(fewer, more, "maxItems")}`;
       else {
         const others =
-          more > 1 ? ` ("," ws ${further} ws)${this.#times(Math.max(0, fewer - 1), more - 1, "maxItems")}` : "";
-        tail = `(${further} ws${others})${least === 0 ? "?" : ""}`;
+          more > 1 ? ` (${COMMA} ${further})${this.#times(Math.max(0, fewer - 1), more - 1, "maxItems")}` : "";
+        tail = `(${further}${others})${least === 0 ? "?" : ""}`;
       }
     }
     for (const [index, item] of [...named.entries()].toReversed()) {
-      const here = `${index === 0 ? "" : `"," ws `}${item} ws ${tail}`;
+      const here = `${index === 0 ? "" : `${COMMA} `}${item} ${tail}`;
       tail = index >= least ? this.#rule(`(${here})?`) : here;
     }
     return tail;
@@ -392,7 +395,7 @@ class Converter {
       if (value === undefined && required.has(name)) return undefined;
       if (value === undefined) continue;
       members.push({
-        text: `${literal(JSON.stringify(name))} ":" ws ${value} ws`,
+        text: `${literal(JSON.stringify(name))} ${COLON} ${value}`,
         required: required.has(name),
         beginnings: beginningsOfMember(name, properties[name], required.has(name)),
       });
@@ -400,9 +403,9 @@ class Converter {
     // Silence about additional properties allows them; asking for none is then the narrower form.
     const extra = additional === undefined ? names.length === 0 : additional;
     const value = extra === false ? undefined : this.#compile(extra);
-    const further = value === undefined ? undefined : `${this.#otherKey(names as string[])} ":" ws ${value} ws`;
+    const further = value === undefined ? undefined : `${this.#otherKey(names as string[])} ${COLON} ${value}`;
     this.#checkCounts(schema, members, further !== undefined);
-    const name = this.#rule(`"{" ws ${this.#members(members, further)} "}"`);
+    const name = this.#rule(`"{" ${this.#members(members, further)} "}"`);
     const firstRequired = members.findIndex((member) => member.required);
     const firsts = firstRequired < 0 ? members : members.slice(0, firstRequired + 1);
     const isOpen = further !== undefined && firstRequired < 0;
@@ -420,14 +423,14 @@ class Converter {
   /** Members in order; each but the first that is present stands behind a comma. */
   #members(members: readonly { text: string; required: boolean }[], further: string | undefined): string {
     const starts: string[] = [];
-    let rest = further === undefined ? "" : `("," ws ${further})*`;
+    let rest = further === undefined ? "" : `(${COMMA} ${further})*`;
     let first = further === undefined ? "" : `${further} ${rest}`;
     if (first !== "") starts.push(first);
     for (const { text, required } of members.toReversed()) {
       const tail = rest.length > 40 ? this.#rule(rest) : rest;
       if (required) starts.length = 0;
       starts.unshift(`${text} ${tail}`);
-      rest = required ? `"," ws ${text} ${tail}` : `("," ws ${text})? ${tail}`;
+      rest = required ? `${COMMA} ${text} ${tail}` : `(${COMMA} ${text})? ${tail}`;
     }
     first = starts.length === 0 ? "" : starts.join(" | ");
     const someRequired = members.some((member) => member.required);

@@ -98,6 +98,8 @@ export const SHARED_FIELDS = {
   cache_prompt: honoured(boolean().default(true), "false: evaluate all of the prompt again"),
   id_slot: honoured(integer(-1).optional(), "the slot that is wanted, where it is free; -1 is any"),
   slot_id: honoured(integer(-1).optional(), "old name of id_slot, which wins"),
+  "speculative.n_max": honoured(integer(0).optional(), "most tokens to guess ahead at once; 0 is none, same text"),
+  "speculative.n_min": honoured(integer(0).optional(), "guess at least so many ahead where text repeats, same text"),
   n_keep: ignored(integer(-1)),
   n_discard: ignored(integer(0)),
   n_cache_reuse: ignored(integer(0)),

@@ -182,11 +182,18 @@ function toControl(fields: SharedBody): Partial<GenerateRequest> {
   return {
     ...(!fields.cache_prompt && { reuse: false }),
     ...(slot >= 0 && { slot }),
+    ...toDraft(fields),
     ...(timeLimitMs > 0 && { timeLimitMs }),
     ...(leastIndent > 0 && { leastIndent }),
     ...(fields.timings_per_token === true && { reportTimings: true }),
     ...(fields.return_progress === true && fields.stream && { reportProgress: true }),
   };
+}
+
+function toDraft(fields: SharedBody): Pick<GenerateRequest, "draft"> {
+  const { "speculative.n_max": most, "speculative.n_min": least } = fields;
+  if (most === undefined && least === undefined) return {};
+  return { draft: { ...(most !== undefined && { most }), ...(least !== undefined && { least }) } };
 }
 
 function toSampling(fields: SharedBody): SamplingOptions {

@@ -6,7 +6,7 @@ export function toSlots(slots: readonly SlotStatus[], contextLength: number) {
     id,
     id_task: task?.id ?? -1,
     n_ctx: contextLength,
-    speculative: false,
+    speculative: true,
     is_processing: busy,
     n_prompt_tokens_cache: cachedTokens,
     params: task === undefined ? {} : toParams(task),

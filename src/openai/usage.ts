@@ -17,8 +17,10 @@ export function toUsage(usage: Usage | ChatUsage) {
   };
 }
 
-/** llama.cpp's member. */
-export function toTimings({ cachedTokens, promptTokens, promptMs, predictedTokens, predictedMs }: Timings) {
+/** llama.cpp's member. The two of drafts are there when tokens were guessed ahead. */
+export function toTimings(timings: Timings) {
+  const { cachedTokens, promptTokens, promptMs, predictedTokens, predictedMs } = timings;
+  const { draftedTokens = 0, acceptedTokens = 0 } = timings;
   return {
     cache_n: cachedTokens,
     prompt_n: promptTokens,
@@ -29,6 +31,7 @@ export function toTimings({ cachedTokens, promptTokens, promptMs, predictedToken
     predicted_ms: predictedMs,
     predicted_per_token_ms: rate(predictedMs, predictedTokens),
     predicted_per_second: rate(predictedTokens * 1000, predictedMs),
+    ...(draftedTokens > 0 && { draft_n: draftedTokens, draft_n_accepted: acceptedTokens }),
   };
 }
 

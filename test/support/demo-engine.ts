@@ -3,12 +3,20 @@ import { startEngine } from "../../src/engine/load.ts";
 import { demoModelPath } from "./demo-model.ts";
 
 /** The real engine with the demo model, ready. */
-export async function startDemoEngine({ slots = 4, queueLength = 4 } = {}): Promise<Engine> {
+export async function startDemoEngine({
+  slots = 4,
+  queueLength = 4,
+  contextLength,
+}: {
+  readonly slots?: number;
+  readonly queueLength?: number;
+  readonly contextLength?: number;
+} = {}): Promise<Engine> {
   const engine = startEngine({
     modelPath: demoModelPath,
     modelId: "aleph-tiny-chat",
     aliases: ["openhermes-2.5"],
-    contextLength: undefined,
+    contextLength,
     slots,
     queueLength,
     threads: 1,

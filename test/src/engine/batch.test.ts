@@ -138,6 +138,8 @@ function jobOf(prompt: readonly Token[], limit: number, over: Partial<Job> = {})
     reuse: true,
     wantedSlot: undefined,
     wantsPromptRows: false,
+    draft: { most: 0 },
+    onDraft: () => undefined,
     onProgress: () => undefined,
     readPromptRows: async () => undefined,
     reasonOfEnd: () => "stop",
