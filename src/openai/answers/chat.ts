@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 import { count, logprob, progress, seconds, timings, usage } from "./common.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * The answers of this server, described once: docs/openapi.json is made of these, and tests hold real answers against
