@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Client, Members } from "./client.ts";
 import { hasMembers, section, user } from "./checks.ts";
 
-const { checks, check, checkDirect } = section("10 Anthropic's messages");
+const { checks, check } = section("10 Anthropic's messages");
 export const messages = checks;
 
 const PATH = "/v1/messages";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Members } from "./client.ts";
 import { hasMembers, refuses, refusesEach, user, errorOf, chatml, section } from "./checks.ts";
 
-const { checks, check, checkDirect } = section("7, 8, 11, 12 models, embeddings, native routes, status");
+const { checks, check } = section("7, 8, 11, 12 models, embeddings, native routes, status");
 export const native = checks;
 
 const question = chatml("Say this is a test");
