@@ -73,12 +73,12 @@ export async function fetchModel(source: HubSource, options: FetchOptions): Prom
     const present = await findFetched(path, source, options);
     if (present !== undefined) return present;
     await mkdir(dirname(path), { recursive: true });
-    const lock = await lockDownload(path);
+    const release = await lockDownload(path);
     try {
       // Another process may have finished it just before.
       return (await findFetched(path, source, options)) ?? (await download(hub, source, path, options, signal));
     } finally {
-      await lock.release();
+      await release();
     }
   } catch (error) {
     throw inWords(error, path, signal);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { acquireLock } from "../../deploy/lock.ts";
 
@@ -64,4 +65,33 @@ test("a release leaves the lock of a later holder alone", async () => {
   await release();
   assert.deepEqual(readdirSync(directory), ["lock"]);
   await later();
+});
+
+test("a holder on another machine counts as alive as long as its heart beats", async () => {
+  const path = join(directory, "lock");
+  writeFileSync(path, JSON.stringify({ pid: 2 ** 30, host: "elsewhere.example", started: "1", token: "theirs" }));
+  await assert.rejects(acquireLock(directory), { code: "already_running" });
+  const longAgo = new Date(Date.now() - 121_000);
+  utimesSync(path, longAgo, longAgo);
+  await (
+    await acquireLock(directory)
+  )();
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test("a holder shows that it lives, and no longer when it has let go", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const path = join(directory, "lock");
+  const release = await acquireLock(directory);
+  const longAgo = new Date(Date.now() - 3_600_000);
+  utimesSync(path, longAgo, longAgo);
+  t.mock.timers.tick(15_000);
+  for (let tries = 0; tries < 100 && Date.now() - statSync(path).mtimeMs > 60_000; tries++) await sleep(20);
+  assert.ok(Date.now() - statSync(path).mtimeMs < 60_000);
+  await release();
+  writeFileSync(path, "");
+  utimesSync(path, longAgo, longAgo);
+  t.mock.timers.tick(30_000);
+  await sleep(50);
+  assert.ok(Date.now() - statSync(path).mtimeMs > 3_000_000);
 });

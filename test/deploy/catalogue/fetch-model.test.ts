@@ -276,7 +276,7 @@ test("the lock of a process that is gone is no obstacle", async () => {
   mkdirSync(dirname(path), { recursive: true });
   const gone = spawn(process.execPath, ["-e", ""]);
   await new Promise((resolve) => gone.on("exit", resolve));
-  writeFileSync(`${path}.lock`, `${gone.pid} ${hostname()} x\n`);
+  writeFileSync(`${path}.lock`, JSON.stringify({ pid: gone.pid, host: hostname(), token: "x" }));
   assert.equal((await fetchOnce()).downloaded, true);
   assert.deepEqual(filesBeside(path), ["f.gguf", "f.gguf.json"]);
 });
