@@ -108,7 +108,8 @@ export function toDataDirectoryError(error: unknown, path: string, reasons = WRI
 /** The parts know their files, not the command's options. */
 function withAdvice(error: CodedError): CodedError | undefined {
   const { code, message } = error;
-  if ((code !== "disk_full" && code !== "data_directory") || message.includes("--data-dir")) return undefined;
+  if ((code !== "disk_full" && code !== "data_directory") || /--(?:data-dir|api-server)/.test(message))
+    return undefined;
   return new CodedError(code, `${message.replace(/\.$/, "")}. Another place can be given with --data-dir`, {
     cause: error,
   });

@@ -27,17 +27,17 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
       const { startNode } = await import("./parts/node.ts");
       return startNode(request, packageRoot, signal);
     },
-    async connect(apiServer, { privateKey }, { directory, owner }) {
+    async connect(apiServer, { privateKey }, { directory, owner, patience }) {
       const { createAlephNetwork } = await import("./network/aleph.ts");
-      return createAlephNetwork({ apiServer, privateKey, owner, outbox: await openOutbox(directory) });
+      return createAlephNetwork({ apiServer, privateKey, owner, patience, outbox: await openOutbox(directory) });
     },
-    aggregates: (apiServer) => async (address, key, signal) => {
+    aggregates: (apiServer, timeoutMs) => async (address, key, signal) => {
       const { readAggregate } = await import("./network/read-message.ts");
-      return readAggregate(apiServer, address, key, signal);
+      return readAggregate(apiServer, address, key, { signal, timeoutMs });
     },
-    async reader(apiServer, signal) {
+    async reader(apiServer, ask) {
       const { createReader } = await import("./parts/reader.ts");
-      return createReader(apiServer, signal);
+      return createReader(apiServer, ask);
     },
     catalogue: async () => (await models()).listCatalogue(env),
     describeModel: async (reference, request, out, signal) =>

@@ -9,6 +9,8 @@ import type { Parts } from "./parts.ts";
 export type OptionSpec =
   | { readonly type: "boolean"; readonly help: string }
   | { readonly type: "string"; readonly value: string; readonly help: string; readonly default?: string }
+  /** May be given several times. */
+  | { readonly type: "list"; readonly value: string; readonly help: string }
   | {
       readonly type: "integer";
       readonly value: string;
@@ -22,7 +24,9 @@ export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
 type ValueOf<Spec extends OptionSpec> = Spec extends { type: "boolean" }
   ? boolean
-  : (Spec extends { type: "integer" } ? number : string) | (Spec extends { default: unknown } ? never : undefined);
+  : Spec extends { type: "list" }
+    ? readonly string[]
+    : (Spec extends { type: "integer" } ? number : string) | (Spec extends { default: unknown } ? never : undefined);
 
 export type ValuesOf<Options extends OptionTable> = { readonly [Name in keyof Options]: ValueOf<Options[Name]> };
 
@@ -44,6 +48,8 @@ export interface Command<Options extends OptionTable = OptionTable> {
   readonly positionals?: { readonly name: string; readonly help: string };
   readonly options: Options;
   readonly examples?: readonly string[];
+  /** Further tables of its help. */
+  readonly notes?: readonly { readonly title: string; readonly rows: readonly (readonly [string, string])[] }[];
   /** Resolves to the exit code, where it is not 0. */
   run(values: ValuesOf<Options>, positionals: readonly string[], context: CommandContext): Promise<number | void>;
 }
@@ -60,7 +66,7 @@ export const COMMON_OPTIONS = {
 } as const satisfies OptionTable;
 
 export interface ParsedArguments {
-  readonly values: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly values: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
   readonly positionals: readonly string[];
 }
 
@@ -79,7 +85,7 @@ function parseStrictly(table: OptionTable, args: readonly string[]) {
   const options = Object.fromEntries(
     Object.entries(table).map(([name, spec]) => [
       name,
-      { type: spec.type === "boolean" ? ("boolean" as const) : ("string" as const) },
+      { type: spec.type === "boolean" ? ("boolean" as const) : ("string" as const), multiple: spec.type === "list" },
     ]),
   );
   try {
@@ -103,8 +109,11 @@ function usageMessage(said: string, names: readonly string[]): string {
   return first.replace(/\.$/, "");
 }
 
-function readValue(name: string, spec: OptionSpec, given: string | boolean | undefined) {
+type Given = string | boolean | readonly (string | boolean)[] | undefined;
+
+function readValue(name: string, spec: OptionSpec, given: Given) {
   if (spec.type === "boolean") return given === true;
+  if (spec.type === "list") return Array.isArray(given) ? given.map(String) : [];
   if (given === undefined) return spec.default;
   if (spec.type === "string") {
     if (given === "") throw new CodedError("usage", `--${name} needs a value`);
@@ -112,7 +121,10 @@ function readValue(name: string, spec: OptionSpec, given: string | boolean | und
   }
   const number = typeof given === "string" && /^\d{1,15}$/.test(given) ? Number(given) : NaN;
   if (!(number >= spec.min && number <= spec.max)) {
-    throw new CodedError("usage", `--${name} is a whole number from ${spec.min} to ${spec.max}, got "${given}"`);
+    throw new CodedError(
+      "usage",
+      `--${name} is a whole number from ${spec.min} to ${spec.max}, got "${String(given)}"`,
+    );
   }
   return number;
 }

@@ -8,17 +8,23 @@ import { publishProgram, toProgramSpec } from "../stages/publish-program.ts";
 import { findCrns, warmOnOneOf } from "../stages/warm.ts";
 import { command, type CommandContext, type ValuesOf } from "./command.ts";
 import type { PlanEvent } from "./events.ts";
-import { asOperator, type Operator } from "./operator.ts";
+import { asOperator, START_MINUTES, type Operator } from "./operator.ts";
 import { makePlan, modelRequest, PLAN_OPTIONS, toCost, type Planned } from "./planning.ts";
 
 const MIB = 1_048_576;
 /** Of a program that any compute node starts when it is asked through the network's own gateway. */
 const GATEWAY = "https://aleph.sh";
 
+const WAY_SECONDS = 10;
+const NO_ANSWER =
+  "The program is published: run the same command again, which asks once more. Where it goes on so, deploy the model " +
+  "with more --memory, or name another compute node with --crn";
+
 const OPTIONS = {
   ...PLAN_OPTIONS,
   yes: { type: "boolean", help: "do not ask before anything is uploaded or published" },
   crn: { type: "string", value: "URLS", help: "compute nodes to start it on, the first that can (default: the best)" },
+  minutes: START_MINUTES,
   "no-start": { type: "boolean", help: "publish only: start nothing, ask nothing" },
 } as const;
 
@@ -99,7 +105,7 @@ async function deployModel(
   }
   const crn = options["no-start"] ? undefined : await start(itemHash, planned.model.id, options, operator, context);
   const baseUrl = crn === undefined ? `${model.url}/v1` : `${crn}/vm/${itemHash}/v1`;
-  const answer = crn === undefined ? undefined : await ask(baseUrl, planned.model.id, context);
+  const answer = crn === undefined ? undefined : await ask(baseUrl, planned.model.id, options, context);
   // Last, so that a run that was killed before is made good by the next one: the network remembers the program.
   await lockfile.set(planned.model.id, model);
   out.emit({
@@ -208,15 +214,30 @@ async function start(
   const startedAt = performance.now();
   const crns = await findCrns(network, options.crn, signal);
   const onWait = (reason: string) => out.emit({ event: "note", message: `${model}: ${reason}` });
-  const crn = await warmOnOneOf(crns, itemHash, { signal, onWait });
+  const crn = await warmOnOneOf(crns, itemHash, {
+    signal,
+    onWait,
+    limitMs: options.minutes * 60_000,
+    lookMs: options.timeout * 1000,
+  });
   const ms = performance.now() - startedAt;
   out.emit({ event: "stage", stage: "compute node", outcome: "started", model, detail: crn, ms });
   return crn;
 }
 
-async function ask(baseUrl: string, model: string, { out, signal }: CommandContext): Promise<string> {
+async function ask(
+  baseUrl: string,
+  model: string,
+  { seconds }: DeployOptions,
+  { out, signal }: CommandContext,
+): Promise<string> {
   const askedAt = performance.now();
-  const { text, tokensPerSecond } = await askFirstQuestion(baseUrl, model, signal);
+  const { text, tokensPerSecond } = await askFirstQuestion(baseUrl, model, {
+    signal,
+    // The node's own limit, and the way there and back.
+    answerMs: (seconds + WAY_SECONDS) * 1000,
+    advice: NO_ANSWER,
+  });
   out.emit({
     event: "stage",
     stage: "smoke test",

@@ -38,7 +38,7 @@ export function helpForAll(commands: readonly Command[]): string {
 
 /** The page of `pinference COMMAND --help`. */
 export function helpFor(command: Command): string {
-  const { positionals, examples = [] } = command;
+  const { positionals, examples = [], notes = [] } = command;
   const argument = positionals === undefined ? "" : ` [${positionals.name}…]`;
   return lines(
     `${command.summary}.`,
@@ -46,6 +46,7 @@ export function helpFor(command: Command): string {
     `Usage: pinference ${command.name}${argument} [OPTIONS]`,
     ...section("Arguments:", positionals === undefined ? [] : columns([[positionals.name, positionals.help]])),
     ...section("Options:", columns(Object.entries({ ...command.options, ...COMMON_OPTIONS }).map(optionRow))),
+    ...notes.flatMap(({ title, rows }) => section(title, columns(rows))),
     ...section(
       "Examples:",
       examples.map((example) => `  ${example}`),
@@ -55,7 +56,7 @@ export function helpFor(command: Command): string {
 
 function optionRow([name, spec]: readonly [string, OptionSpec]): readonly [string, string] {
   if (spec.type === "boolean") return [`--${name}`, spec.help];
-  const standard = spec.default === undefined ? "" : ` (default ${spec.default})`;
+  const standard = spec.type === "list" || spec.default === undefined ? "" : ` (default ${spec.default})`;
   return [`--${name} ${spec.value}`, `${spec.help}${standard}`];
 }
 

@@ -3,6 +3,8 @@ import { mkdir } from "node:fs/promises";
 
 import { dataDirectoryPath, openDataDirectory, toDataDirectoryError } from "../data-directory.ts";
 import { acquireLock } from "../lock.ts";
+import { listFaults } from "../local/faults/fault-table.ts";
+import { Faults } from "../local/faults/faults.ts";
 import { createCleanup } from "./cleanup.ts";
 import { command } from "./command.ts";
 
@@ -23,11 +25,18 @@ export const node = command({
       help: "whose programs it runs, separated by commas (default: the key of ~/.pinference)",
     },
     credits: { type: "integer", value: "N", min: 0, max: 1_000_000_000_000, help: "credits of every address" },
+    fault: {
+      type: "list",
+      value: "FAULT",
+      help: "do something wrong on purpose, to try what comes of it; can be given several times",
+    },
     generous: { type: "boolean", help: "stream answers, and keep to no limit of the network" },
   },
+  notes: [{ title: "Faults, each NAME[:ARGUMENT][*TIMES], where without TIMES it acts always:", rows: listFaults() }],
   examples: ["pinference node --port 4021", "pinference plan demo --api-server http://127.0.0.1:4021"],
   async run(options, _positionals, { env, out, parts, signal }) {
     const home = dataDirectoryPath(undefined, env);
+    const faults = options.fault.length === 0 ? undefined : new Faults(options.fault);
     const path = options["data-dir"] ?? `${home}/node`;
     const cleanup = createCleanup((message) => out.emit({ event: "note", message }));
     try {
@@ -47,6 +56,7 @@ export const node = command({
           idleSeconds: undefined,
           vmPackages: undefined,
           credits: options.credits,
+          faults,
         },
         signal,
       );

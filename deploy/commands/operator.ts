@@ -5,6 +5,7 @@ import { openArtefactIndex, type ArtefactIndex } from "../artefacts.ts";
 import { dataDirectoryPath, openDataDirectory, toDataDirectoryError, type DataDirectory } from "../data-directory.ts";
 import { acquireLock } from "../lock.ts";
 import type { AlephNetwork } from "../network/aleph.ts";
+import { PATIENCE, patienceOf } from "../network/patience.ts";
 import { openLockfile, type Lockfile } from "../pins.ts";
 import { createCleanup } from "./cleanup.ts";
 import type { CommandContext } from "./command.ts";
@@ -24,12 +25,40 @@ export const NETWORK_OPTIONS = {
     help: "where models, images and the key are kept (default PINFERENCE_DATA_DIR or ~/.pinference)",
   },
   lockfile: { type: "string", value: "FILE", help: "what was published (default deploy/pins.json of this project)" },
+  timeout: {
+    type: "integer",
+    value: "S",
+    min: 1,
+    max: 3600,
+    default: PATIENCE.answerMs / 1000,
+    help: "seconds that a node may be silent; five times as long when it takes a file",
+  },
+  wait: {
+    type: "integer",
+    value: "S",
+    min: 1,
+    max: 86_400,
+    default: PATIENCE.processingMs / 1000,
+    help: "longest wait in seconds until the network has processed a message",
+  },
+} as const;
+
+/** A model of some gigabytes comes to a compute node through one gateway, at a few hundred kilobytes a second. */
+export const START_MINUTES = {
+  type: "integer",
+  value: "N",
+  min: 1,
+  max: 1440,
+  default: 180,
+  help: "longest wait for each compute node",
 } as const;
 
 export interface NetworkOptions {
   readonly "api-server": string | undefined;
   readonly "data-dir": string | undefined;
   readonly lockfile: string | undefined;
+  readonly timeout: number;
+  readonly wait: number;
 }
 
 export interface Operator {
@@ -60,7 +89,11 @@ export async function asOperator<Result>(
     await mkdir(directory.build);
     const key = await parts.loadKey(directory.path);
     const owner = env["ALEPH_OWNER_ADDRESS"]?.trim() || undefined;
-    const network = await parts.connect(apiServerOf(options, env), key, { directory: directory.path, owner });
+    const network = await parts.connect(apiServerOf(options, env), key, {
+      directory: directory.path,
+      owner,
+      patience: patienceOf(options),
+    });
     const lockfile = await openLockfile(options.lockfile ?? parts.lockfilePath);
     const index = await openArtefactIndex(directory.path, note);
     // The lockfile knows what another machine has published.

@@ -1,6 +1,9 @@
 import type { Sha256 } from "../../src/domain/hash.ts";
 import type { AlephNetwork } from "../network/aleph.ts";
+import type { Patience } from "../network/patience.ts";
+import type { Asking } from "../network/read-message.ts";
 import type { Endpoint } from "../client/endpoint.ts";
+import type { Faults } from "../local/faults/faults.ts";
 import type { ImageRecipe } from "../stages/pin-image.ts";
 import type { VerifyTools } from "../verify/verify.ts";
 import type { Output } from "./output.ts";
@@ -62,6 +65,8 @@ export interface NodeRequest {
   readonly idleSeconds: number | undefined;
   /** Of every address; undefined for plenty. */
   readonly credits?: number | undefined;
+  /** What it does wrong on purpose. */
+  readonly faults?: Faults | undefined;
 }
 
 export interface LocalNode {
@@ -83,6 +88,8 @@ export interface NetworkPlace {
   readonly directory: string;
   /** Whose messages they shall be; undefined for the key's own. */
   readonly owner?: string | undefined;
+  /** Default: `PATIENCE`. */
+  readonly patience?: Patience | undefined;
 }
 
 export interface AddModelRequest {
@@ -125,12 +132,9 @@ export interface Parts {
   /** Messages on their way are kept in `directory`. */
   connect(apiServer: string, key: Key, place: NetworkPlace): Promise<AlephNetwork>;
   /** Reads aggregates through a node, without a key. */
-  aggregates(apiServer: string): AlephNetwork["aggregate"];
+  aggregates(apiServer: string, timeoutMs?: number): AlephNetwork["aggregate"];
   /** What verifying asks of a node, without a key. */
-  reader(
-    apiServer: string,
-    signal: AbortSignal,
-  ): Promise<Pick<VerifyTools, "findMessage" | "delegationsOf" | "fileUrl">>;
+  reader(apiServer: string, ask: Asking): Promise<Pick<VerifyTools, "findMessage" | "delegationsOf" | "fileUrl">>;
   catalogue(): Promise<readonly CatalogueLine[]>;
   /** As `findModel`, but downloads at most the header. Errors: `config_invalid` where the sha256 is not known. */
   describeModel(reference: string, request: ModelRequest, out: Output, signal: AbortSignal): Promise<LocalModel>;

@@ -1,5 +1,6 @@
 import { CodedError } from "../../src/domain/errors.ts";
 import type { LockedImage, LockedModel } from "../pins.ts";
+import { adviceForState } from "../network/advice.ts";
 import { crnStateOf, findCrns } from "../stages/warm.ts";
 import { command, type CommandContext } from "./command.ts";
 import type { StatusEvent } from "./events.ts";
@@ -23,13 +24,14 @@ export const status = command({
           `${lockfile.path} has no model "${unknown}"; it has: ${[...lockfile.models.keys()].join(", ")}`,
         );
       }
+      const lookMs = options.timeout * 1000;
       const crns = await findCrns(network, options.crn, signal);
       const creditsPerHour = await network.runningCost(signal);
       const credits = await network.credits(signal);
       const daysLeft = creditsPerHour > 0 ? Math.floor((credits / creditsPerHour / 24) * 10) / 10 : undefined;
       for (const [model, locked] of lockfile.models) {
         if (names.length > 0 && !names.includes(model)) continue;
-        const nodes = await Promise.all(crns.map((crn) => crnStateOf(crn, locked.itemHash, signal)));
+        const nodes = await Promise.all(crns.map((crn) => crnStateOf(crn, locked.itemHash, { signal, lookMs })));
         const found = await look(locked, network, context);
         const { itemHash, url, publishedAt } = locked;
         out.emit({ event: "status", model, itemHash, url, publishedAt, nodes, daysLeft, ...found });
@@ -49,9 +51,16 @@ export const status = command({
 async function look(
   { itemHash, runtime, code, volumes }: LockedModel,
   network: Operator["network"],
-  { signal }: CommandContext,
+  { out, signal }: CommandContext,
 ): Promise<Pick<StatusEvent, "program" | "files" | "bytes" | "lost" | "creditsPerHour">> {
-  const stateOf = async (hash: typeof itemHash) => (await network.message(hash, signal))?.status ?? "unknown";
+  const stateOf = async (hash: typeof itemHash, what: string) => {
+    const state = (await network.message(hash, signal))?.status ?? "unknown";
+    if (state !== "processed") {
+      const advice = adviceForState(state, network.owner);
+      out.emit({ event: "note", message: `the ${what}, message ${hash}, is ${state}. ${advice}` });
+    }
+    return state;
+  };
   const images: readonly (readonly [string, LockedImage])[] = [
     ["runtime", runtime],
     ["code volume", code],
@@ -60,11 +69,11 @@ async function look(
   const files: string[] = [];
   const lost: string[] = [];
   for (const [stage, image] of images) {
-    const state = await stateOf(image.itemHash);
+    const state = await stateOf(image.itemHash, stage);
     files.push(state);
     if (state === "processed" && !(await network.holds(image.fileHash, signal))) lost.push(stage);
   }
-  const program = await stateOf(itemHash);
+  const program = await stateOf(itemHash, "program");
   return {
     program,
     files,

@@ -183,7 +183,7 @@ function programResources(options: UpOptions, { resources }: LocalModel): Progra
 
 async function showFirstAnswer(baseUrl: string, model: string, out: Output, signal: AbortSignal): Promise<void> {
   const askedAt = performance.now();
-  const { text, tokensPerSecond } = await askFirstQuestion(baseUrl, model, signal);
+  const { text, tokensPerSecond } = await askFirstQuestion(baseUrl, model, { signal });
   out.emit({
     event: "stage",
     stage: "program",

@@ -46,7 +46,8 @@ export const verify = command({
       });
       const ok = await verifyProgram(itemHash, {
         signal,
-        ...(await parts.reader(apiServer, signal)),
+        idleMs: options.timeout * 1000,
+        ...(await parts.reader(apiServer, { signal, timeoutMs: options.timeout * 1000 })),
         rebuild: options.shallow ? undefined : rebuild,
         onFinding: (finding) => out.emit({ event: "finding", ...finding }),
         onProgress: (link, doneBytes, totalBytes) =>

@@ -1,7 +1,7 @@
 import { CodedError } from "../../src/domain/errors.ts";
 import { findCrns, warm as warmOn } from "../stages/warm.ts";
 import { command } from "./command.ts";
-import { NETWORK_OPTIONS } from "./operator.ts";
+import { NETWORK_OPTIONS, START_MINUTES } from "./operator.ts";
 import { readTarget, TARGET } from "./target.ts";
 
 export const warm = command({
@@ -11,19 +11,24 @@ export const warm = command({
   options: {
     ...NETWORK_OPTIONS,
     crn: { type: "string", value: "URLS", help: "compute nodes, separated by commas (default: that of the URL)" },
-    minutes: { type: "integer", value: "N", min: 1, max: 1440, default: 180, help: "longest wait for each node" },
+    minutes: START_MINUTES,
   },
   examples: ["pinference warm qwen3-0.6b --crn https://crn1.example.org,https://crn2.example.org"],
   async run(options, positionals, context) {
     const { out, parts, signal } = context;
     const { itemHash, apiServer, crn } = await readTarget(positionals, options, context);
-    const crns = await findCrns({ apiServer, aggregate: parts.aggregates(apiServer) }, options.crn ?? crn, signal);
+    const crns = await findCrns(
+      { apiServer, aggregate: parts.aggregates(apiServer, options.timeout * 1000) },
+      options.crn ?? crn,
+      signal,
+    );
     const failed: string[] = [];
     await Promise.all(
       crns.map(async (url) => {
         const startedAt = performance.now();
         const onWait = (reason: string) => out.emit({ event: "note", message: `${url}: ${reason}` });
-        const reason = await warmOn(url, itemHash, { signal, limitMs: options.minutes * 60_000, onWait });
+        const limits = { limitMs: options.minutes * 60_000, lookMs: options.timeout * 1000 };
+        const reason = await warmOn(url, itemHash, { signal, ...limits, onWait });
         if (reason !== undefined) failed.push(`${url}: ${reason}`);
         const ms = performance.now() - startedAt;
         const detail = reason === undefined ? url : `${url}: ${reason}`;

@@ -13,6 +13,10 @@ import { accountRoutes } from "./ccn-routes/accounts.ts";
 import { fileRoutes, gatewayRoutes } from "./ccn-routes/files.ts";
 import { messageRoutes } from "./ccn-routes/messages.ts";
 import type { CcnLimits, NodeParts } from "./ccn-routes/node-parts.ts";
+import { accountFaults } from "./faults/account-faults.ts";
+import type { Faults } from "./faults/faults.ts";
+import { fileFaults, loseUploads } from "./faults/file-faults.ts";
+import { hurriedRetries, messageFaults, processingFault } from "./faults/message-faults.ts";
 import { ContentStore, type ContentStoreOptions } from "./content-store.ts";
 import { answerErrors, refusal } from "./http-refusal.ts";
 import { createMessageSocket } from "./message-socket.ts";
@@ -33,6 +37,8 @@ const NETWORK_LIMITS: CcnLimits = {
 };
 /** A thousand dollars in credits, and no ALEPH: holding it is on its way out. */
 const FUNDED: Balance = { aleph: 0, credits: 1_000_000_000 };
+/** How long a publisher that asks for the result is kept waiting. */
+const SYNC_WAIT_MS = 30_000;
 const GRACE_MS = 24 * 3600 * 1000;
 
 export interface CcnOptions {
@@ -45,6 +51,8 @@ export interface CcnOptions {
   readonly balance?: Balance;
   readonly retries?: RetryPolicy;
   readonly openPart?: ContentStoreOptions["openPart"];
+  /** What it does wrong on purpose. */
+  readonly faults?: Faults | undefined;
 }
 
 export interface Ccn {
@@ -66,15 +74,25 @@ export async function createCcn(options: CcnOptions): Promise<Ccn> {
   const messages = await MessageStore.open(options.dataDir);
   await sweepFiles(messages, files);
   const accounts = new Accounts(options.balance ?? FUNDED, messages, files);
+  const { faults } = options;
+  if (faults !== undefined) loseUploads(files, faults);
+  const retries = options.retries ?? NETWORK_RETRIES;
   const processor = new Processor(
     { messages, files, accounts },
-    { strict: options.strict ?? true, retries: options.retries ?? NETWORK_RETRIES },
+    {
+      strict: options.strict ?? true,
+      retries: faults === undefined ? retries : hurriedRetries(retries, faults),
+      fault: faults === undefined ? undefined : processingFault(faults),
+    },
   );
   const socket = createMessageSocket(messages, processor);
   processor.resume();
   const limits = { ...NETWORK_LIMITS, ...options.limits };
   return {
-    router: createRouter({ messages, files, accounts, processor, limits }),
+    router: createRouter(
+      { messages, files, accounts, processor, limits, syncWaitMs: () => syncWaitMs(faults) },
+      faults,
+    ),
     store: createNodeStore(messages, files),
     handleUpgrade: (request, duplex, head) => socket.handleUpgrade(request, duplex, head),
     async close() {
@@ -85,10 +103,16 @@ export async function createCcn(options: CcnOptions): Promise<Ccn> {
   };
 }
 
-function createRouter(parts: NodeParts): Router {
+function syncWaitMs(faults: Faults | undefined): number {
+  return Math.min(SYNC_WAIT_MS, faults?.take("hurry") ?? Infinity);
+}
+
+function createRouter(parts: NodeParts, faults: Faults | undefined): Router {
   const router = Router();
   const api = Router();
-  api.use(allowBrowsers, messageRoutes(parts), fileRoutes(parts), accountRoutes(parts));
+  api.use(allowBrowsers);
+  if (faults !== undefined) api.use(messageFaults(faults), fileFaults(faults), accountFaults(faults));
+  api.use(messageRoutes(parts), fileRoutes(parts), accountRoutes(parts));
   api.use(() => {
     throw refusal(404, "the local node has no such endpoint");
   });

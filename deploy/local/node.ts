@@ -9,6 +9,9 @@ import type { NodeLog } from "./program-pool.ts";
 import { filesOfPrograms, type CheckStrict, type Owners } from "./resolve.ts";
 import type { NodeStore } from "./store.ts";
 import { route } from "./routing.ts";
+import { withConnectionFaults } from "./faults/connection-faults.ts";
+import type { Faults } from "./faults/faults.ts";
+import { withProgramFaults } from "./faults/program-faults.ts";
 import { createSupervisor } from "./supervisor.ts";
 import { foreignVisitor, isLoopback } from "./own-visitors.ts";
 import { foreignVisitorRefused, sendRefusal } from "./refusals.ts";
@@ -38,6 +41,8 @@ export interface LocalNodeOptions {
   readonly checkStrict: CheckStrict;
   /** The operator: a program has this user's rights, and anybody who can connect can publish one. */
   readonly owners: Owners;
+  /** What it does wrong on purpose; those of its CCN are the CCN's own. Default: nothing. */
+  readonly faults?: Faults | undefined;
   readonly log: NodeLog;
 }
 
@@ -65,7 +70,7 @@ function isWebSocket({ headers }: IncomingMessage): boolean {
 
 /** A CCN and a CRN on one loopback port. Errors: `port_in_use`, `config_invalid`; those of `createCcn`. */
 export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
-  const { dataDir, host = "127.0.0.1", port, backend, log } = options;
+  const { dataDir, host = "127.0.0.1", port, backend, faults, log } = options;
   let url = "";
   const ccn = await options.createCcn({ dataDir, log });
   // Housekeeping: no start fails by it.
@@ -83,6 +88,12 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     log,
   });
 
+  const toCcn = faults === undefined ? ccn.listener : withConnectionFaults(ccn.listener, faults);
+  const toSupervisor =
+    faults === undefined
+      ? supervisor.listener
+      : withProgramFaults(supervisor.listener, faults, { asNetwork: options.asNetwork, ownHosts: [host] });
+
   // Whoever opens the node to a network opens it to web pages too: a page cannot be told from its users there.
   const foreignTo = ({ url: target = "/", headers }: IncomingMessage): string | undefined =>
     isLoopback(host) ? foreignVisitor(target, headers) : undefined;
@@ -96,7 +107,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
   const server = createServer(serverOptions, (request, response) => {
     const foreign = foreignTo(request);
     if (foreign !== undefined) sendRefusal(response, foreignVisitorRefused(foreign), options.asNetwork);
-    else (isForCcn(request) ? ccn : supervisor).listener(request, response);
+    else (isForCcn(request) ? toCcn : toSupervisor)(request, response);
   });
   // Only versions of Node that do not know the callback hand over requests that are not for the CCN.
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {

@@ -9,6 +9,7 @@ import { parseFileHash, type ItemHash } from "../../src/domain/hash.ts";
 import { readContent, type Content } from "../messages/contents.ts";
 import type { Envelope } from "../messages/envelope.ts";
 import { strictProgramProblems } from "../messages/strict.ts";
+import type { ProcessingFault } from "./faults/message-faults.ts";
 import type { ItemContent, JsonObject, MessageRecord, ProcessedRecord } from "./message-store.ts";
 import { maySend } from "./permissions.ts";
 import { Rejection } from "./rejection.ts";
@@ -17,6 +18,8 @@ import { isSignedBySender } from "../messages/verify-signature.ts";
 
 /** A stored content is read whole. */
 const STORED_CONTENT_BYTES = 25 * 1_048_576;
+/** How often a message that a fault keeps pending is looked at. */
+const STALLED_MS = 200;
 
 export interface RetryPolicy {
   readonly maxRetries: number;
@@ -34,6 +37,8 @@ export interface ProcessorOptions {
   /** Whether a PROGRAM must also meet the rule of a CRN. */
   readonly strict: boolean;
   readonly retries: RetryPolicy;
+  /** Asked for each message that is processed. */
+  readonly fault?: ProcessingFault | undefined;
 }
 
 interface ProcessorEvents {
@@ -139,9 +144,15 @@ export class Processor {
   async #attempt(hash: ItemHash): Promise<void> {
     const record = this.#context.messages.get(hash);
     if (this.#closed || record?.status !== "pending") return;
+    const fault = this.#options.fault?.(record.envelope.type);
+    if (fault === "stall") {
+      this.#attemptLater(hash, STALLED_MS);
+      return;
+    }
     let item = record.item;
     let outcome: MessageRecord;
     try {
+      if (fault !== undefined) throw fault;
       item = await this.#process(record);
       outcome = { status: "processed", envelope: record.envelope, receivedAt: record.receivedAt, item };
     } catch (error) {
@@ -162,11 +173,15 @@ export class Processor {
 
   /** Attempts made because something new came do not use up retries: only a timer's end counts one. */
   #scheduleRetry(hash: ItemHash, attempts: number): void {
+    this.#attemptLater(hash, this.#options.retries.delayMs(attempts), () => this.#attempts.set(hash, attempts));
+  }
+
+  #attemptLater(hash: ItemHash, delayMs: number, first: () => void = () => undefined): void {
     if (this.#closed) return;
     const timer = setTimeout(() => {
-      this.#attempts.set(hash, attempts);
+      first();
       this.#enqueue(hash);
-    }, this.#options.retries.delayMs(attempts));
+    }, delayMs);
     timer.unref();
     this.#timers.set(hash, timer);
   }

@@ -28,9 +28,17 @@ const NAMES = {
 
 export type RejectionCode = keyof typeof NAMES;
 
-export const REJECTION_CODES: readonly number[] = Object.keys(NAMES)
+export const REJECTION_CODES = Object.keys(NAMES)
   .map(Number)
-  .toSorted((a, b) => a - b);
+  .toSorted((a, b) => a - b) as readonly RejectionCode[];
+
+/** What they lack may still come: the network tries again for minutes before it rejects. */
+export const RETRIED_CODES: ReadonlySet<RejectionCode> = new Set([-1, 3, 4, 101, 200, 300, 301, 501]);
+
+/** The message itself is at fault, so that the same one would be rejected again whatever its owner does. */
+export const SPENT_CODES: ReadonlySet<number> = new Set<RejectionCode>([
+  0, 1, 100, 102, 201, 202, 300, 302, 303, 304, 500, 502, 504,
+]);
 
 export function rejectionName(code: number): string {
   return (NAMES as Readonly<Record<number, string>>)[code] ?? `ERROR_${code}`;

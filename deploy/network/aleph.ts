@@ -2,8 +2,6 @@
  * The network through one API node. This is the only file that imports the SDK: it builds, hashes, signs and broadcasts
  * messages. Uploads and states are asked for here, since the SDK hides the node's answers and loses large files.
  */
-import { stat } from "node:fs/promises";
-
 import { importAccountFromPrivateKey } from "@aleph-sdk/ethereum";
 import {
   broadcast,
@@ -15,27 +13,30 @@ import {
   type HashedMessage,
   type MessageContent,
 } from "@aleph-sdk/message";
-import { utils } from "ethers";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseItemHash, type FileHash, type ItemHash } from "../../src/domain/hash.ts";
 import type { BuiltImage, PinnedImage } from "../../src/domain/volume.ts";
-import { strictProgramProblems } from "../messages/strict.ts";
 import {
   balanceAnswer,
   chooseEngine,
   foundMessages,
   listedMessages,
+  notProcessed,
   priceAnswer,
   readLimits,
   readMessageState,
+  refusedBy,
   requireAccepted,
   requireShape,
   toRejectedError,
   type UploadWay,
 } from "./answers.ts";
+import { parseApiServer, parseOwner, requireStartable, requireUnchanged } from "./checks.ts";
 import { estimateCost, nameOf, toCreditsPerHour, withoutTime, withSizes } from "./estimates.ts";
-import { askNode, interrupted, pause, type JsonAnswer } from "./http.ts";
+import { SPENT_CODES } from "../messages/rejections.ts";
+import { isTimeout, orGiveUp, statusOf } from "./give-up.ts";
+import { askNode, interrupted, PASSING_STATUSES, pause, unreachable, type JsonAnswer } from "./http.ts";
 import { CHANNEL, toProgramContent, toStoreContent } from "./messages.ts";
 import type {
   MessageState,
@@ -46,11 +47,10 @@ import type {
   TransferOptions,
   UploadLimits,
 } from "./network.ts";
+import { PATIENCE, type Patience } from "./patience.ts";
 import { readAggregate } from "./read-message.ts";
 import { uploadFile } from "./upload.ts";
 
-/** A node retries for 811 s at most before it rejects. */
-const PROCESSING_MS = 15 * 60_000;
 const FIRST_POLL_MS = 250;
 const LONGEST_POLL_MS = 5000;
 /** The SDK reuses sockets that the node may have closed. */
@@ -69,6 +69,8 @@ export interface AlephNetworkOptions {
   readonly owner?: string | undefined;
   /** Absent: a killed run may send a second message that says the same. */
   readonly outbox?: Outbox | undefined;
+  /** Default: `PATIENCE`. */
+  readonly patience?: Patience | undefined;
 }
 
 /** The network, what it costs, and what else an operator does there. Amounts: 1,000,000 credits are one dollar. */
@@ -104,6 +106,7 @@ export function createAlephNetwork(options: AlephNetworkOptions): AlephNetwork {
   return new AlephNodeNetwork(parseApiServer(options.apiServer), account, {
     owner: options.owner === undefined ? account.address : parseOwner(options.owner),
     outbox: options.outbox ?? NO_OUTBOX,
+    patience: options.patience ?? PATIENCE,
   });
 }
 
@@ -117,13 +120,19 @@ class AlephNodeNetwork implements AlephNetwork {
   readonly owner: string;
   readonly #account: Account;
   readonly #outbox: Outbox;
+  readonly #patience: Patience;
 
-  constructor(apiServer: string, account: Account, options: { readonly owner: string; readonly outbox: Outbox }) {
+  constructor(
+    apiServer: string,
+    account: Account,
+    options: { readonly owner: string; readonly outbox: Outbox; readonly patience: Patience },
+  ) {
     this.apiServer = apiServer;
     this.address = account.address;
     this.owner = options.owner;
     this.#account = account;
     this.#outbox = options.outbox;
+    this.#patience = options.patience;
   }
 
   async limits(signal?: AbortSignal): Promise<UploadLimits> {
@@ -136,10 +145,11 @@ class AlephNodeNetwork implements AlephNetwork {
     const key = `store:${this.apiServer}:${this.owner}:${fileHash}`;
     const make = () => toStoreContent(this.#author(), fileHash);
     const { hashed, itemHash, status } = await this.#letter(MessageType.store, key, make, options.signal);
-    const isThere = status === "pending" || status === "processed";
-    if (!isThere || !(await this.holds(fileHash, options.signal))) {
+    if (!(await this.holds(fileHash, options.signal))) {
       await requireUnchanged(image);
       await this.#upload(engine, image, fileHash, hashed, options);
+    } else if (status === undefined || status === "rejected") {
+      await this.#broadcast(hashed, options.signal);
     }
     await this.#waitUntilProcessed(itemHash, options.signal);
     await this.#outbox.remove(key);
@@ -163,6 +173,7 @@ class AlephNodeNetwork implements AlephNetwork {
         path: image.path,
         bytes: image.bytes,
         metadata: JSON.stringify({ message, sync: true }),
+        idleMs: this.#patience.uploadMs,
       },
       options,
     );
@@ -170,8 +181,11 @@ class AlephNodeNetwork implements AlephNetwork {
   }
 
   async holds(fileHash: FileHash, signal?: AbortSignal): Promise<boolean> {
-    const { status } = await askNode(`${this.apiServer}/api/v0/storage/raw/${fileHash}`, { signal, method: "HEAD" });
-    return status === 200;
+    const url = `${this.apiServer}/api/v0/storage/raw/${fileHash}`;
+    const answer = await askNode(url, { ...this.#asking(signal), method: "HEAD" });
+    if (answer.status === 200) return true;
+    if (answer.status === 404 || answer.status === 410) return false;
+    throw refusedBy(answer, `look for the file ${fileHash}`);
   }
 
   async findPin(fileHash: FileHash, signal?: AbortSignal): Promise<ItemHash | undefined> {
@@ -224,7 +238,7 @@ class AlephNodeNetwork implements AlephNetwork {
   }
 
   async aggregate(address: string, key: string, signal?: AbortSignal) {
-    return readAggregate(this.apiServer, address, key, signal);
+    return readAggregate(this.apiServer, address, key, this.#asking(signal));
   }
 
   async publishAggregate(key: string, content: object, signal?: AbortSignal): Promise<ItemHash> {
@@ -243,12 +257,12 @@ class AlephNodeNetwork implements AlephNetwork {
   ): Promise<number> {
     const content = toProgramContent(this.#author(), program);
     requireStartable(content);
-    return estimateCost(this.apiServer, "PROGRAM", withSizes(content, sizes), signal);
+    return estimateCost(this.apiServer, "PROGRAM", withSizes(content, sizes), this.#asking(signal));
   }
 
   async estimateStore(fileHash: FileHash, bytes: number, signal?: AbortSignal): Promise<number> {
     const content = { ...toStoreContent(this.#author(), fileHash), estimated_size_mib: bytes / MIB };
-    return estimateCost(this.apiServer, "STORE", content, signal);
+    return estimateCost(this.apiServer, "STORE", content, this.#asking(signal));
   }
 
   async price(itemHash: ItemHash, signal?: AbortSignal): Promise<number> {
@@ -270,7 +284,11 @@ class AlephNodeNetwork implements AlephNetwork {
   }
 
   #ask(path: string, signal: AbortSignal | undefined): Promise<JsonAnswer> {
-    return askNode(`${this.apiServer}/api/v0/${path}`, { signal });
+    return askNode(`${this.apiServer}/api/v0/${path}`, this.#asking(signal));
+  }
+
+  #asking(signal: AbortSignal | undefined) {
+    return { signal, timeoutMs: this.#patience.answerMs };
   }
 
   #author() {
@@ -308,10 +326,8 @@ class AlephNodeNetwork implements AlephNetwork {
     if (kept !== undefined) {
       const hashed = await this.#hash(type, kept);
       const itemHash = parseItemHash(hashed.item_hash);
-      const status = (await this.message(itemHash, signal))?.status;
-      if (status === undefined || status === "pending" || status === "processed" || status === "rejected") {
-        return { hashed, itemHash, status };
-      }
+      const state = await this.message(itemHash, signal);
+      if (!isSpent(state)) return { hashed, itemHash, status: state?.status };
     }
     const content = make();
     const hashed = await this.#hash(type, content);
@@ -353,38 +369,37 @@ class AlephNodeNetwork implements AlephNetwork {
     const request = { message: hashed, account: this.#account, apiServer: this.apiServer, sync: true };
     for (let number = 1; ; number++) {
       try {
-        await unlessAborted(signal, broadcast(request));
+        await orGiveUp(broadcast(request), this.#patience.answerMs, signal);
         return;
       } catch (error) {
         if (signal?.aborted === true) throw interrupted();
         // The SDK's errors dump the request and hide the answer, so nothing of them is kept but the HTTP status.
         const status = statusOf(error);
         if ((await this.message(parseItemHash(hashed.item_hash), signal)) !== undefined) return;
-        if (status !== undefined) {
-          throw new CodedError("network_refused", `the node at ${this.apiServer} refused the message: HTTP ${status}`);
-        }
-        if (number === BROADCAST_ATTEMPTS) {
-          throw new CodedError(
-            "network_unreachable",
-            `the node at ${this.apiServer} did not take the message: try again`,
-          );
-        }
+        const mayPass = status === undefined || PASSING_STATUSES.has(status);
+        if (number < BROADCAST_ATTEMPTS && mayPass) await pause(FIRST_POLL_MS * 4 ** number, signal);
+        else if (status !== undefined) throw refusedBy({ status, body: undefined }, "publish the message");
+        else throw unreachable(this.apiServer, new Error(isTimeout(error) ? "it took too long" : "it took no message"));
       }
     }
   }
 
   async #waitUntilProcessed(itemHash: ItemHash, signal: AbortSignal | undefined): Promise<void> {
-    const deadline = Date.now() + PROCESSING_MS;
+    const deadline = Date.now() + this.#patience.processingMs;
     for (let delayMs = FIRST_POLL_MS; ; delayMs = Math.min(delayMs * 2, LONGEST_POLL_MS)) {
       const state = await this.message(itemHash, signal);
       if (state?.status === "processed") return;
       if (state !== undefined && state.status !== "pending") throw toRejectedError(state, this.owner);
-      if (Date.now() > deadline) {
-        throw new CodedError("network_refused", `message ${itemHash} is still not processed: ask for its status later`);
-      }
+      if (Date.now() > deadline) throw notProcessed(itemHash, state?.status, this.#patience.processingMs, this.owner);
       await pause(delayMs, signal);
     }
   }
+}
+
+/** Whether a message is of no use any more, so that another has to be signed. */
+function isSpent(state: MessageState | undefined): boolean {
+  if (state?.status === "rejected") return SPENT_CODES.has(state.rejection?.code ?? -1);
+  return state !== undefined && state.status !== "pending" && state.status !== "processed";
 }
 
 interface Letter {
@@ -394,75 +409,11 @@ interface Letter {
   readonly status: MessageStatus | undefined;
 }
 
-/** Errors: `message_invalid` for what no compute node would start. */
-function requireStartable(content: object): void {
-  const problems = strictProgramProblems(JSON.stringify(content));
-  if (problems.length === 0) return;
-  throw new CodedError("message_invalid", `this program would never start: ${problems.join("; ")}`);
-}
-
-/** Errors: `config_invalid`. */
-function parseOwner(text: string): string {
-  if (/^0x[0-9a-f]{40}$/i.test(text)) return utils.getAddress(text.toLowerCase());
-  throw new CodedError(
-    "config_invalid",
-    `not an address of an owner: "${text.slice(0, 100)}"; it takes 0x and 40 digits`,
-  );
-}
-
-/** Errors: `config_invalid`. */
-function parseApiServer(text: string): string {
-  if (process.env["ALEPH_API_UNIX_SOCKET"]) {
-    throw new CodedError(
-      "config_invalid",
-      "ALEPH_API_UNIX_SOCKET is set: the SDK would send everything to that socket. Unset it",
-    );
-  }
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== "http:" && url?.protocol !== "https:") {
-    throw new CodedError("config_invalid", `not the URL of an API node: "${text}"`);
-  }
-  return text.replace(/\/+$/, "");
-}
-
 /** Errors: `key_invalid`. Nothing of the SDK's own error is kept: it may quote the key. */
 function importAccount(privateKey: string): Account {
   try {
     return importAccountFromPrivateKey(privateKey);
   } catch {
     throw new CodedError("key_invalid", "the private key is malformed: it takes 0x and 64 hexadecimal digits");
-  }
-}
-
-/** Errors: `image_invalid`. */
-async function requireUnchanged(image: BuiltImage): Promise<void> {
-  const size = await stat(image.path).then(
-    (stats) => stats.size,
-    () => undefined,
-  );
-  if (size === image.bytes) return;
-  const found = size === undefined ? "is gone" : `has ${size} bytes instead of ${image.bytes}`;
-  throw new CodedError("image_invalid", `${image.path} ${found}: build it again`);
-}
-
-/** The HTTP status in one of the SDK's errors; undefined when there was no answer. */
-function statusOf(error: unknown): number | undefined {
-  const status = (error as { response?: { status?: number } } | undefined)?.response?.status;
-  const inText = error instanceof Error ? /status code (\d{3})/.exec(error.message)?.[1] : undefined;
-  return status ?? (inText === undefined ? undefined : Number(inText));
-}
-
-/** The SDK knows no signal: its request is left to end by itself. */
-async function unlessAborted<Result>(signal: AbortSignal | undefined, work: Promise<Result>): Promise<Result> {
-  if (signal === undefined) return work;
-  signal.throwIfAborted();
-  const listening = new AbortController();
-  const aborted = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener("abort", () => reject(interrupted()), { signal: listening.signal });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    listening.abort();
   }
 }

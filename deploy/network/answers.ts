@@ -6,12 +6,13 @@ import type { FileHash, ItemHash } from "../../src/domain/hash.ts";
 import type { BuiltImage } from "../../src/domain/volume.ts";
 import { carBytes } from "../cid/car.ts";
 import { hashItemContent } from "../messages/envelope.ts";
-import { adviceFor } from "./advice.ts";
+import { adviceFor, adviceForState, adviceForStatus } from "./advice.ts";
 import { rejectionName } from "../messages/rejections.ts";
 import { parseBody, type JsonAnswer } from "./http.ts";
 import type { MessageState, UploadLimits } from "./network.ts";
 
 const MIB = 1_048_576;
+const DISTRUST = "Run the same command again; where it says so again, use another --api-server";
 /** Some nodes count the multipart framing and the message as a part of the file. */
 const FRAMING_BYTES = 16_384;
 /** Of nodes too old to say. */
@@ -103,14 +104,17 @@ export function requireAccepted(answer: JsonAnswer, image: BuiltImage, fileHash:
   const body = z.object({ status: z.literal("success"), hash: z.string() }).safeParse(answer.body);
   if (body.success) {
     if (body.data.hash === fileHash) return;
-    throw new CodedError("hash_mismatch", `the node stored ${body.data.hash} instead of ${fileHash}: upload again`);
+    throw new CodedError("hash_mismatch", `the node stored ${body.data.hash} instead of ${fileHash}. ${DISTRUST}`);
   }
   const text = shortText(answer.body);
   if (answer.status === 422 && text.startsWith("File hash does not match")) {
-    throw new CodedError("hash_mismatch", `the node received other bytes than were built: ${text}. Upload again`);
+    throw new CodedError("hash_mismatch", `the node received other bytes than were built: ${text}. ${DISTRUST}`);
   }
   if (answer.status === 507) {
-    throw new CodedError("disk_full", `the node has no space left for a file of ${image.bytes} bytes: free some there`);
+    throw new CodedError(
+      "disk_full",
+      `the node has no space left for a file of ${image.bytes} bytes: free some there, or use another --api-server`,
+    );
   }
   throw new CodedError("network_refused", whyRefused(answer.status, text, image, address));
 }
@@ -120,23 +124,42 @@ function whyRefused(status: number, text: string, image: BuiltImage, address: st
     case 402:
       return `the credits of ${address} do not cover a file of ${image.bytes} bytes for a day: add credits`;
     case 403:
-      return "the node does not accept the signature, or takes no files of this kind: use another node";
+      return "the node does not accept the signature, or takes no files of this kind: use another --api-server";
     case 413:
-      return `the node takes no file of ${image.bytes} bytes: split the model, or use another node`;
+      return (
+        `the node takes no file of ${image.bytes} bytes: make smaller volumes with --volume-mib, or use ` +
+        "another --api-server"
+      );
     default:
-      return `the node refused the upload with HTTP ${status}${text === "" ? "" : `: ${text}`}`;
+      return `the node refused the upload with HTTP ${status}${quoted(text)}. ${adviceForStatus(status)}`;
   }
 }
 
 /** Of a message that will not be processed. */
 export function toRejectedError({ itemHash, status, rejection }: MessageState, address: string): CodedError {
-  if (rejection === undefined) return new CodedError("message_rejected", `message ${itemHash} is ${status}`);
+  if (rejection === undefined) {
+    const message = `message ${itemHash} is ${status}. ${adviceForState(status, address)}`;
+    return new CodedError("message_rejected", message, { details: { status } });
+  }
   const { code, name, details } = rejection;
   const advice = `. ${adviceFor(code, address)}`;
   const reason = details === null ? "" : `: ${shortText(details)}`;
   return new CodedError("message_rejected", `message ${itemHash} was rejected with ${code} ${name}${reason}${advice}`, {
     details: { error_code: code, error_name: name },
   });
+}
+
+/** Of a message that did not come to its end in time. `status` undefined: the node does not know it. */
+export function notProcessed(
+  itemHash: ItemHash,
+  status: string | undefined,
+  waitedMs: number,
+  address: string,
+): CodedError {
+  const state = status === undefined ? "unknown to the node that took it" : `still ${status}`;
+  const waited = `after ${Math.round(waitedMs / 1000)} s`;
+  const advice = adviceForState(status ?? "unknown", address);
+  return new CodedError("network_refused", `message ${itemHash} is ${state} ${waited}. ${advice}`);
 }
 
 /** Errors: `network_refused`. */
@@ -147,11 +170,20 @@ export function requireShape<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = answer.status === 200 ? schema.safeParse(answer.body) : undefined;
   if (parsed?.success === true) return parsed.data;
-  const text = shortText(answer.body);
-  throw new CodedError("network_refused", `cannot ${what}: the node answered HTTP ${answer.status} ${text}`.trimEnd());
+  throw refusedBy(answer, what);
+}
+
+/** `what` the node would not, or could not: `read the balance`. */
+export function refusedBy({ status, body }: JsonAnswer, what: string): CodedError {
+  const message = `cannot ${what}: the node answered HTTP ${status}${quoted(shortText(body))}. ${adviceForStatus(status)}`;
+  return new CodedError("network_refused", message, { details: { status } });
+}
+
+function quoted(text: string): string {
+  return text === "" ? "" : `: ${text}`;
 }
 
 function shortText(value: unknown): string {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  const text = value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
   return text.length > 300 ? `${text.slice(0, 300)}…` : text;
 }

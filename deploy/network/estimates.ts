@@ -12,11 +12,11 @@ export async function estimateCost(
   apiServer: string,
   type: "STORE" | "PROGRAM",
   content: object,
-  signal: AbortSignal | undefined,
+  ask: { readonly signal: AbortSignal | undefined; readonly timeoutMs?: number },
 ): Promise<number> {
   const text = JSON.stringify(content);
   const message = { type, item_type: "inline", item_hash: hashItemContent(text), item_content: text };
-  const answer = await askNode(`${apiServer}/api/v0/price/estimate`, { body: { message }, signal });
+  const answer = await askNode(`${apiServer}/api/v0/price/estimate`, { body: { message }, ...ask });
   return toCreditsPerHour(requireShape(priceAnswer, answer, "estimate the price").cost);
 }
 

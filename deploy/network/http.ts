@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { CodedError } from "../../src/domain/errors.ts";
+import { PATIENCE } from "./patience.ts";
 
-const TIMEOUT_MS = 60_000;
 const ATTEMPTS = 4;
 const FIRST_DELAY_MS = 300;
 /** What a node or the proxy before it answers while it is overloaded or restarts. */
-const PASSING_STATUSES = new Set([429, 502, 503, 504]);
+export const PASSING_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
 export interface JsonAnswer {
   readonly status: number;
@@ -17,6 +17,8 @@ export interface JsonAnswer {
 
 export interface JsonRequest {
   readonly signal?: AbortSignal | undefined;
+  /** Default: that of `PATIENCE`. */
+  readonly timeoutMs?: number | undefined;
   /** For what the status alone tells. */
   readonly method?: "HEAD";
   /** Sent with POST; asking twice must be harmless. */
@@ -25,8 +27,9 @@ export interface JsonRequest {
 
 /** Any status is an answer. Errors: `network_unreachable`, `interrupted`. */
 export async function askNode(url: string, request: JsonRequest = {}): Promise<JsonAnswer> {
-  return withRetries(request.signal, async () => {
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const { timeoutMs = PATIENCE.answerMs } = request;
+  return withRetries(url, request.signal, async () => {
+    const timeout = AbortSignal.timeout(timeoutMs);
     const response = await fetch(url, {
       signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
       ...(request.method !== undefined && { method: request.method }),
@@ -40,8 +43,9 @@ export async function askNode(url: string, request: JsonRequest = {}): Promise<J
   });
 }
 
-/** Repeats with growing pauses; the last failure or answer counts. Errors: `network_unreachable`, `interrupted`. */
+/** Repeats with growing pauses; the last failure or answer counts. `url` is for the error. Errors: `network_unreachable`, `interrupted`. */
 export async function withRetries<Answer extends { readonly status: number }>(
+  url: string,
   signal: AbortSignal | undefined,
   attempt: () => Promise<Answer>,
 ): Promise<Answer> {
@@ -52,7 +56,7 @@ export async function withRetries<Answer extends { readonly status: number }>(
     } catch (error) {
       if (signal?.aborted === true) throw interrupted();
       if (error instanceof CodedError) throw error;
-      if (number === ATTEMPTS) throw unreachable(error);
+      if (number === ATTEMPTS) throw unreachable(url, error);
     }
     await pause(FIRST_DELAY_MS * 3 ** (number - 1), signal);
   }
@@ -71,16 +75,19 @@ export function interrupted(): CodedError {
   return new CodedError("interrupted", "interrupted: run the same command again, what is done is not repeated");
 }
 
-function unreachable(error: unknown): CodedError {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const reason = (cause as { code?: string }).code ?? (cause instanceof Error ? cause.message : String(cause));
-  return new CodedError(
-    "network_unreachable",
-    `the node does not answer (${reason}): check its URL and the connection`,
-    {
-      cause: error,
-    },
-  );
+/** A node that gave no answer, and what was seen instead. */
+export function unreachable(url: string, error: unknown): CodedError {
+  const advice = "check --api-server and the connection, then run the same command again";
+  const message = `the node at ${new URL(url).origin} does not answer (${reasonOf(error)}): ${advice}`;
+  return new CodedError("network_unreachable", message, { cause: error });
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return "it took too long";
+  const cause = error.cause instanceof Error ? error.cause : error;
+  const { code } = cause as NodeJS.ErrnoException;
+  return code === "UND_ERR_SOCKET" || code === "ECONNRESET" ? "it closed the connection" : (code ?? cause.message);
 }
 
 export function parseBody(text: string): unknown {

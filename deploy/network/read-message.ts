@@ -23,6 +23,12 @@ const messageAnswer = z.object({
   messages: z.array(wireMessage).optional(),
 });
 
+/** How long to wait for the node, and until when. */
+export interface Asking {
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
 export interface ReadMessage {
   readonly status: string;
   readonly envelope: Envelope;
@@ -34,9 +40,9 @@ export interface ReadMessage {
 export async function readMessage(
   apiServer: string,
   itemHash: ItemHash,
-  signal: AbortSignal,
+  ask: Asking,
 ): Promise<ReadMessage | undefined> {
-  const answer = await askNode(`${apiServer}/api/v0/messages/${itemHash}`, { signal });
+  const answer = await askNode(`${apiServer}/api/v0/messages/${itemHash}`, ask);
   if (answer.status === 404) return undefined;
   const { status, message: one, messages } = requireShape(messageAnswer, answer, `read message ${itemHash}`);
   const message = one ?? messages?.[0];
@@ -60,9 +66,9 @@ export async function readAggregate(
   apiServer: string,
   address: string,
   key: string,
-  signal: AbortSignal | undefined,
+  ask: Asking,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const answer = await askNode(`${apiServer}/api/v0/aggregates/${address}.json?keys=${key}`, { signal });
+  const answer = await askNode(`${apiServer}/api/v0/aggregates/${address}.json?keys=${key}`, ask);
   if (answer.status === 404) return undefined;
   return requireShape(aggregateAnswer, answer, `read the aggregate ${key} of ${address}`).data[key];
 }
@@ -71,8 +77,8 @@ export async function readAggregate(
 export async function readAuthorizations(
   apiServer: string,
   owner: string,
-  signal: AbortSignal,
+  ask: Asking,
 ): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  const list = (await readAggregate(apiServer, owner, "security", signal))?.["authorizations"];
+  const list = (await readAggregate(apiServer, owner, "security", ask))?.["authorizations"];
   return Array.isArray(list) ? (list as Record<string, unknown>[]) : [];
 }

@@ -13,9 +13,6 @@ import { carBytes, writeCar } from "../cid/car.ts";
 import { parseBody, withRetries, type JsonAnswer } from "./http.ts";
 import type { TransferOptions } from "./network.ts";
 
-/** A node that neither takes nor gives a byte for so long is gone. It may think long before it answers. */
-const IDLE_MS = 300_000;
-
 export interface UploadRequest {
   readonly url: string;
   readonly path: string;
@@ -26,11 +23,13 @@ export interface UploadRequest {
   readonly cid: FileHash;
   /** JSON text that goes before the file. */
   readonly metadata: string;
+  /** A node that neither takes nor gives a byte for so long is gone. */
+  readonly idleMs: number;
 }
 
 /** Any status is an answer. A broken connection starts the file anew. Errors: `network_unreachable`, `interrupted`. */
 export async function uploadFile(upload: UploadRequest, options: TransferOptions): Promise<JsonAnswer> {
-  return withRetries(options.signal, () => sendOnce(upload, options));
+  return withRetries(upload.url, options.signal, () => sendOnce(upload, options));
 }
 
 async function sendOnce(upload: UploadRequest, { signal, onProgress }: TransferOptions): Promise<JsonAnswer> {
@@ -51,7 +50,7 @@ async function sendOnce(upload: UploadRequest, { signal, onProgress }: TransferO
     },
     ...(signal && { signal }),
   });
-  request.setTimeout(IDLE_MS, () => request.destroy(new Error("no progress")));
+  request.setTimeout(upload.idleMs, () => request.destroy(new Error("it took too long")));
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     request.once("response", resolve);
     request.once("error", reject);

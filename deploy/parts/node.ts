@@ -20,7 +20,7 @@ const GENEROUS_UPLOAD_BYTES = 64 * 2 ** 30;
 
 /** Errors: `port_in_use`, `config_invalid`, `data_directory`; `not_supported` where there are no virtual machines. */
 export async function startNode(request: NodeRequest, packageRoot: string, signal: AbortSignal): Promise<LocalNode> {
-  const { directory: dataDir, owners, host, port, asNetwork, idleSeconds, credits } = request;
+  const { directory: dataDir, owners, host, port, asNetwork, idleSeconds, credits, faults } = request;
   await mkdir(dataDir, { recursive: true });
   const log = openLog(join(dataDir, "node.log"));
   try {
@@ -33,11 +33,13 @@ export async function startNode(request: NodeRequest, packageRoot: string, signa
       asNetwork,
       ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
       backend,
+      faults,
       createCcn: async () =>
         toNodePart(
           await createCcn({
             dataDir,
             ...(asNetwork ? {} : { limits: GENEROUS }),
+            faults,
             ...(credits === undefined ? {} : { balance: { aleph: 0, credits } }),
           }),
         ),

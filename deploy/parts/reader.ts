@@ -1,12 +1,12 @@
-import { readAuthorizations, readMessage } from "../network/read-message.ts";
+import { readAuthorizations, readMessage, type Asking } from "../network/read-message.ts";
 import type { Parts } from "../commands/parts.ts";
 
 /** Of the network through one node, for whoever wants to check it. */
-export function createReader(apiServer: string, signal: AbortSignal): Awaited<ReturnType<Parts["reader"]>> {
+export function createReader(apiServer: string, ask: Asking): Awaited<ReturnType<Parts["reader"]>> {
   return {
-    findMessage: (itemHash) => readMessage(apiServer, itemHash, signal),
+    findMessage: (itemHash) => readMessage(apiServer, itemHash, ask),
     async delegationsOf(owner) {
-      const rules = await readAuthorizations(apiServer, owner, signal);
+      const rules = await readAuthorizations(apiServer, owner, ask);
       return {
         allows: (sender, type, channel) =>
           rules.some(

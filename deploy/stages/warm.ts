@@ -4,13 +4,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CodedError } from "../../src/domain/errors.ts";
 import type { ItemHash } from "../../src/domain/hash.ts";
 import type { AlephNetwork } from "../network/aleph.ts";
+import { readCrnAnswer, type Look } from "./crn-answer.ts";
 
 /** Who publishes the list of compute nodes. Source: the network's own tools. */
 const NODE_LIST_ADDRESS = "0xa1B3bb7d2332383D96b7796B908fB7f7F3c2Be10";
 const NODE_LIST_KEY = "corechannel";
 /** Tried in turn where none is named. */
 const MOST_NODES = 5;
-/** One look. A start goes on when the client leaves, so short looks lose nothing, and proxies cut at 300 s. */
+/** A start goes on when the client leaves, so short looks lose nothing, and proxies cut at 300 s. */
 const LOOK_MS = 60_000;
 const PAUSE_MS = 2000;
 /** A model of some gigabytes comes to a node through one gateway, at a few hundred kilobytes a second. */
@@ -20,6 +21,8 @@ const FAILED_LOOKS = 3;
 export interface WarmOptions {
   readonly signal: AbortSignal;
   readonly limitMs?: number;
+  /** Of one look. */
+  readonly lookMs?: number;
   readonly pauseMs?: number;
   /** What a node says while it is not ready; each reason once in a row. */
   readonly onWait?: (reason: string) => void;
@@ -71,17 +74,18 @@ export async function warmOnOneOf(crns: readonly string[], itemHash: ItemHash, o
 
 /** Undefined when the program is ready there, else why it will not be. Errors: the signal's reason. */
 export async function warm(crn: string, itemHash: ItemHash, options: WarmOptions): Promise<string | undefined> {
-  const { signal, limitMs = WARM_LIMIT_MS, pauseMs = PAUSE_MS, onWait } = options;
+  const { signal, limitMs = WARM_LIMIT_MS, lookMs = LOOK_MS, pauseMs = PAUSE_MS, onWait } = options;
   const giveUpAt = performance.now() + limitMs;
   let failures = 0;
   let said: string | undefined;
   for (;;) {
     signal.throwIfAborted();
-    const look = await lookAt(`${crn}/vm/${itemHash}/health`, signal);
+    const look = await lookAt(`${crn}/vm/${itemHash}/health`, lookMs, signal);
     if (look.kind === "ready") return undefined;
     if (look.kind === "refused") return look.reason;
     failures = look.kind === "broken" ? failures + 1 : 0;
-    if (failures === FAILED_LOOKS || performance.now() > giveUpAt) return look.reason;
+    if (failures === FAILED_LOOKS) return look.reason;
+    if (performance.now() > giveUpAt) return notReady(limitMs, look.reason);
     if (look.reason !== said) onWait?.(look.reason);
     said = look.reason;
     await delay(pauseMs, undefined, { signal }).catch(() => undefined);
@@ -98,8 +102,12 @@ export interface CrnState {
 }
 
 /** Starts nothing. Source: GET /about/executions/list of a compute node. */
-export async function crnStateOf(crn: string, itemHash: ItemHash, signal: AbortSignal): Promise<CrnState> {
-  const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]) };
+export async function crnStateOf(
+  crn: string,
+  itemHash: ItemHash,
+  { signal, lookMs = LOOK_MS }: Pick<WarmOptions, "signal" | "lookMs">,
+): Promise<CrnState> {
+  const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(lookMs)]) };
   try {
     const list = await fetch(`${crn}/about/executions/list`, options);
     const running = (await list.json()) as Readonly<Record<string, unknown>>;
@@ -116,64 +124,24 @@ export async function crnStateOf(crn: string, itemHash: ItemHash, signal: AbortS
   }
 }
 
-interface Look {
-  /** `broken`: no proper answer, which may pass. */
-  readonly kind: "ready" | "waiting" | "refused" | "broken";
-  readonly reason: string;
+function notReady(limitMs: number, reason: string): string {
+  const waited = limitMs < 60_000 ? `${Math.round(limitMs / 1000)} s` : `${Math.round(limitMs / 60_000)} minutes`;
+  const advice = "what it has begun goes on: run the same command again later, or name another node with --crn";
+  return `it was not ready after ${waited} (${reason}); ${advice}`;
 }
 
-async function lookAt(url: string, signal: AbortSignal): Promise<Look> {
+async function lookAt(url: string, lookMs: number, signal: AbortSignal): Promise<Look> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)]) });
+    response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(lookMs)]) });
     text = await response.text();
   } catch (error) {
     signal.throwIfAborted();
     if ((error as Error).name === "TimeoutError") return { kind: "waiting", reason: "it is starting" };
     const { cause } = error as { cause?: { code?: string } };
-    return { kind: "broken", reason: `it does not answer (${cause?.code ?? (error as Error).message})` };
+    const why = cause?.code ?? (error as Error).message;
+    return { kind: "broken", reason: `it does not answer (${why}); check its address, or name another with --crn` };
   }
-  return readLook(response.status, text);
-}
-
-/** What a compute node's answers mean. Source: aleph-vm, orchestrator/run.py; the status table of the network. */
-function readLook(status: number, text: string): Look {
-  const error = errorOf(text);
-  if (status === 200) return { kind: "ready", reason: "it is ready" };
-  if (error.code === "model_loading") return { kind: "waiting", reason: "it loads the model" };
-  if (error.code === "model_load_failed")
-    return { kind: "refused", reason: `its model cannot be loaded: ${error.said}` };
-  if (/cannot host/.test(error.said)) {
-    const why = "it has no memory left for this program: all programs of a node share 8192 MiB by default";
-    return { kind: "refused", reason: `${why}; another node may have room` };
-  }
-  if (/draining/i.test(error.said)) return { kind: "refused", reason: "it is shutting down" };
-  if (/Unhandled error during initialisation/.test(error.said)) {
-    return {
-      kind: "refused",
-      reason: "it cannot start the program: its API node does not know the message, or it refuses the content",
-    };
-  }
-  if (/Code, runtime or data not available/.test(error.said)) {
-    return { kind: "refused", reason: "it cannot download the code or the runtime: is the file still stored?" };
-  }
-  if (/Error downloading|not found/.test(error.said) && status === 500) {
-    return { kind: "refused", reason: `it cannot download a volume (${error.said})` };
-  }
-  if (/initialisation/.test(error.said))
-    return { kind: "refused", reason: `the runtime does not start there (${error.said})` };
-  if (status === 502) return { kind: "broken", reason: "the program ended without an answer" };
-  if (status === 504 || status === 503 || status === 429) return { kind: "waiting", reason: "it is starting" };
-  return { kind: "refused", reason: `it answers ${status}: ${error.said}` };
-}
-
-function errorOf(text: string): { readonly code: string | undefined; readonly said: string } {
-  try {
-    const { error } = JSON.parse(text) as { error?: string | { message?: string; code?: string } };
-    if (typeof error === "string") return { code: undefined, said: error };
-    return { code: error?.code, said: error?.message ?? text.slice(0, 200) };
-  } catch {
-    return { code: undefined, said: text.slice(0, 200) };
-  }
+  return readCrnAnswer(response.status, text);
 }

@@ -13,6 +13,8 @@ export interface RebuiltImage {
 
 export interface VerifyTools {
   readonly signal: AbortSignal;
+  /** Of a download. */
+  readonly idleMs: number;
   /** Undefined where the node does not know it. */
   readonly findMessage: (itemHash: ItemHash) => Promise<FoundMessage | undefined>;
   readonly delegationsOf: (owner: string) => Promise<Delegations>;
@@ -132,7 +134,7 @@ async function verifyImage(
   const engine = storageEngineOf(parseFileHash(fileHash));
   const url = tools.fileUrl(fileHash);
   const onProgress = (done: number, total: number) => tools.onProgress(link, done, total);
-  const found = await downloadAndHash(url, tools.signal, onProgress);
+  const found = await downloadAndHash(url, { signal: tools.signal, idleMs: tools.idleMs, onProgress });
   if (found === undefined) say({ link, ok: false, evidence: `the network has no file ${fileHash}` });
   else {
     const hash = engine === "storage" ? found.sha256 : found.cid;

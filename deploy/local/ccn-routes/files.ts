@@ -16,7 +16,7 @@ import { receiveCar } from "../receive-car.ts";
 import { Rejection } from "../rejection.ts";
 import { receiveUpload } from "../upload.ts";
 import { isSignedBySender } from "../../messages/verify-signature.ts";
-import { INVALID_FORMAT, publishedStatus, requireFormat, SYNC_WAIT_MS } from "./messages.ts";
+import { INVALID_FORMAT, publishedStatus, requireFormat } from "./messages.ts";
 import type { NodeParts } from "./node-parts.ts";
 
 const JSON_BYTES = 25 * 1_048_576;
@@ -103,7 +103,7 @@ export function gatewayRoutes(parts: NodeParts): Router {
 }
 
 async function addFile(parts: NodeParts, way: UploadWay, req: Request, res: Response): Promise<void> {
-  const { limits, files, processor } = parts;
+  const { limits, files, processor, syncWaitMs } = parts;
   const engine = way === "storage" ? "storage" : "ipfs";
   const mostBytes = { storage: limits.storageBytes, ipfs: limits.ipfsBytes, car: limits.carBytes }[way];
   const { file, name, metadata } = await receiveUpload(req, files, {
@@ -136,7 +136,7 @@ async function addFile(parts: NodeParts, way: UploadWay, req: Request, res: Resp
     res.json(answer);
     return;
   }
-  const record: MessageRecord = await processor.submit(store.envelope, store.sync ? SYNC_WAIT_MS : 0);
+  const record: MessageRecord = await processor.submit(store.envelope, store.sync ? syncWaitMs() : 0);
   // A rejected STORE has status 422 and yet says "success": the file is here.
   res.status(publishedStatus(record).http).json(answer);
 }

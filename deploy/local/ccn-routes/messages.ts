@@ -11,8 +11,6 @@ import { toListedMessage, toMessageAnswer, toStatusAnswer } from "../message-vie
 import { readItem } from "../processor.ts";
 import type { NodeParts } from "./node-parts.ts";
 
-/** How long a publisher that asks for the result is kept waiting. */
-export const SYNC_WAIT_MS = 30_000;
 const BODY_BYTES = 1_048_576;
 
 const publishRequest = z.object({ sync: z.boolean().default(false), message: z.unknown() });
@@ -21,14 +19,14 @@ const pubsubRequest = z.object({ topic: z.string(), data: z.string() });
 /** The network's bare text: it never says what is wrong with a message, so publishers check first. */
 export const INVALID_FORMAT = new HttpRefusal(422, "InvalidMessageFormat");
 
-export function messageRoutes({ messages, processor }: NodeParts): Router {
+export function messageRoutes({ messages, processor, syncWaitMs }: NodeParts): Router {
   const router = Router();
 
   router.post("/messages", parseJson(), async (req, res) => {
     const request = publishRequest.safeParse(req.body);
     if (!request.success) throw new HttpRefusal(422, JSON.stringify(request.error.issues));
     const { message, sync } = request.data;
-    const record = await processor.submit(requireFormat(message), sync ? SYNC_WAIT_MS : 0);
+    const record = await processor.submit(requireFormat(message), sync ? syncWaitMs() : 0);
     const status = publishedStatus(record);
     res.status(status.http).json({
       publication_status: { status: "success", failed: [] },

@@ -20,4 +20,6 @@ export interface NodeParts {
   readonly accounts: Accounts;
   readonly processor: Processor;
   readonly limits: CcnLimits;
+  /** How long a publisher that asks for the result is kept waiting. */
+  readonly syncWaitMs: () => number;
 }

@@ -96,7 +96,7 @@ test("a node whose disk is full is told as such, with what to do", async () => {
   const url = await troublesome("/api/v0/storage/add_file", 1, (res) => void res.writeHead(507).end());
   await assert.rejects(network(url).pin(await image(randomBytes(700))), {
     code: "disk_full",
-    message: "the node has no space left for a file of 700 bytes: free some there",
+    message: "the node has no space left for a file of 700 bytes: free some there, or use another --api-server",
   });
 });
 
