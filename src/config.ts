@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 
 import { CodedError } from "./domain/errors.ts";
 import { parseSha256, type Sha256 } from "./domain/hash.ts";
+import { MAX_SYSTEM_PROMPT, parseSamplingDefaults, type ModelDefaults } from "./domain/model-defaults.ts";
 import type { ProgramFacts } from "./domain/model.ts";
 
 export interface Config {
@@ -32,6 +33,8 @@ export interface Config {
   readonly drainMs: number;
   readonly corsOrigin: string;
   readonly facts: ProgramFacts;
+  /** What requests get that leave it out. */
+  readonly defaults: ModelDefaults;
   /** Whether to end when standard input does, which the process that started this one holds open. */
   readonly exitWithParent: boolean;
 }
@@ -67,6 +70,7 @@ export function readConfig(env: Environment): Config {
     drainMs: integer(env, "PINFERENCE_DRAIN_MS", { least: 0, most: 3_600_000 }) ?? 10_000,
     corsOrigin: origin(env, "PINFERENCE_CORS_ORIGIN") ?? "*",
     facts: facts(env),
+    defaults: defaults(env),
     exitWithParent: flag(env, "PINFERENCE_EXIT_WITH_PARENT"),
   };
 }
@@ -79,6 +83,24 @@ function facts(env: Environment): ProgramFacts {
     ...(codeSha256 === undefined ? {} : { codeSha256 }),
     modelSha256: hashes(env, "PINFERENCE_MODEL_SHA256"),
   };
+}
+
+function defaults(env: Environment): ModelDefaults {
+  const systemPrompt = text(env, "PINFERENCE_SYSTEM_PROMPT");
+  if (systemPrompt !== undefined && systemPrompt.length > MAX_SYSTEM_PROMPT) {
+    throw invalid("PINFERENCE_SYSTEM_PROMPT", `must have at most ${MAX_SYSTEM_PROMPT} characters`);
+  }
+  return { sampling: sampling(env, "PINFERENCE_SAMPLING"), ...(systemPrompt === undefined ? {} : { systemPrompt }) };
+}
+
+function sampling(env: Environment, name: string): ModelDefaults["sampling"] {
+  const json = text(env, name);
+  if (json === undefined) return {};
+  try {
+    return parseSamplingDefaults(JSON.parse(json));
+  } catch (error) {
+    throw invalid(name, `cannot be read: ${(error as Error).message}`);
+  }
 }
 
 function hashes(env: Environment, name: string): Sha256[] {

@@ -6,6 +6,12 @@ import * as z from "zod";
 
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseSha256, type Sha256 } from "../../src/domain/hash.ts";
+import {
+  MAX_SYSTEM_PROMPT,
+  parseSamplingDefaults,
+  type ModelDefaults,
+  type SamplingDefaults,
+} from "../../src/domain/model-defaults.ts";
 import { printable } from "../../src/gguf/header-cursor.ts";
 import { closest } from "./suggestion.ts";
 
@@ -39,8 +45,10 @@ export interface CatalogueEntry {
   /** Count of weights. */
   readonly parameters: number | undefined;
   readonly quantization: string;
-  /** The least a program needs: one slot of at most 4096 tokens, by the formula of resources.ts. */
+  /** What a program gets at least: one slot of at most 4096 tokens takes it, by the formula of resources.ts. */
   readonly memoryMiB: number;
+  /** What requests get that leave it out. */
+  readonly defaults: ModelDefaults;
   /** Whether `pinference deploy` without a model's name publishes it. */
   readonly publish: boolean;
   readonly note: string;
@@ -58,6 +66,14 @@ const name = z
 const relativePath = z
   .string()
   .regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*\.gguf$/, "a relative path without .. that ends in .gguf");
+const sampling = z.unknown().transform((value, check): SamplingDefaults => {
+  try {
+    return parseSamplingDefaults(value);
+  } catch (error) {
+    check.addIssue((error as Error).message);
+    return z.NEVER;
+  }
+});
 const modelsFile = z.strictObject({
   entries: z
     .array(
@@ -86,6 +102,8 @@ const modelsFile = z.strictObject({
         parameters: z.int().positive().optional(),
         quantization: z.string().min(1),
         memoryMiB: z.int().positive().multipleOf(256),
+        sampling: sampling.optional(),
+        systemPrompt: z.string().trim().min(1).max(MAX_SYSTEM_PROMPT).optional(),
         publish: z.boolean().optional(),
         note: z.string().min(1),
       }),
@@ -113,7 +131,7 @@ export function parseCatalogue(content: unknown, directory: string): Catalogue {
   if (!parsed.success) {
     throw new CodedError("config_invalid", `the catalogue is not valid:\n${z.prettifyError(parsed.error)}`);
   }
-  const entries = parsed.data.entries.map((entry): CatalogueEntry => {
+  const entries = parsed.data.entries.map(({ sampling: given = {}, systemPrompt, ...entry }): CatalogueEntry => {
     const { source } = entry;
     const [owner = "", repository = ""] = "hf" in source ? source.hf.split("/") : [];
     return {
@@ -125,6 +143,7 @@ export function parseCatalogue(content: unknown, directory: string): Catalogue {
           : { kind: "shipped", path: join(directory, source.file) },
       sha256: entry.sha256 === undefined ? undefined : parseSha256(entry.sha256),
       parameters: entry.parameters,
+      defaults: { sampling: given, ...(systemPrompt === undefined ? {} : { systemPrompt }) },
       publish: entry.publish ?? false,
     };
   });

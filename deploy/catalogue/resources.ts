@@ -31,6 +31,8 @@ export interface ResourceWishes {
   readonly contextLength?: number | undefined;
   readonly slots?: number | undefined;
   readonly memoryMiB?: number | undefined;
+  /** Where no other memory is wished for; the catalogue's. */
+  readonly leastMemoryMiB?: number | undefined;
 }
 
 export interface ProposedResources {
@@ -42,7 +44,7 @@ export interface ProposedResources {
 }
 
 /**
- * memory = what `memoryBudget` says, rounded up to 256 MiB; or as wished.
+ * memory = what `memoryBudget` says, rounded up to 256 MiB, and at least what the catalogue says; or as wished.
  * vCPUs  = one for each started 500 million weights, at most 4, and at least as many as the memory pays for anyway
  *          (one for each started 2048 MiB), raised to the next published size.
  * Errors: `usage` on a wish that the model cannot fulfil.
@@ -66,7 +68,7 @@ export function proposeResources(model: ModelShape, wishes: ResourceWishes = {})
     const advice = adviceFor(model, slots, wishes.memoryMiB * MIB);
     throw new CodedError("usage", `${wishes.memoryMiB} MiB of memory are too few: ${needed}; ${advice}`);
   }
-  const memoryMiB = wishes.memoryMiB ?? roundUp(neededMiB, MEMORY_STEP_MIB);
+  const memoryMiB = wishes.memoryMiB ?? Math.max(roundUp(neededMiB, MEMORY_STEP_MIB), wishes.leastMemoryMiB ?? 0);
 
   const forSpeed = Math.min(MAX_PROPOSED_FOR_SPEED, Math.ceil(model.parameterCount / PARAMETERS_OF_ONE_VCPU));
   const units = Math.max(1, forSpeed, Math.ceil(memoryMiB / MIB_OF_ONE_UNIT));
@@ -91,11 +93,13 @@ export function explainResources(
   const asked = (wish: number | undefined, otherwise: string): string =>
     wish === undefined ? otherwise : "as asked for";
   const ofContext = `the model was trained for ${trained ?? "an unknown number of"}, and ${DEFAULT_CONTEXT_LENGTH} are enough for a conversation`;
+  const isLeast = memoryMiB > roundUp(Math.ceil(budget.total / MIB), MEMORY_STEP_MIB);
+  const ofMemory = isLeast ? "the least that the catalogue gives it" : `rounded up to ${MEMORY_STEP_MIB}`;
   const ofCpus = `one for each ${PARAMETERS_OF_ONE_VCPU / 1e6} million of its ${Math.round(model.parameterCount / 1e6)} million weights, at most ${MAX_PROPOSED_FOR_SPEED}, and what ${memoryMiB} MiB pay for anyway (one for each ${MIB_OF_ONE_UNIT} MiB)`;
   return [
     `context length ${contextLength}: ${asked(wishes.contextLength, ofContext)}`,
     `slots ${slots}: ${asked(wishes.slots, "one request at a time")}; each keeps ${inMiB(contextLength * kvBytesPerToken(model))} MiB of keys and values (${kvBytesPerToken(model).toLocaleString("en-US")} bytes a token)`,
-    `memory ${memoryMiB} MiB: ${asked(wishes.memoryMiB, `rounded up to ${MEMORY_STEP_MIB}`)}; needed are ${describeBudget(budget)}`,
+    `memory ${memoryMiB} MiB: ${asked(wishes.memoryMiB, ofMemory)}; needed are ${describeBudget(budget)}`,
     `idle prefixes ${inMiB(idlePrefixBytes(model, { contextLength, slots }, memoryMiB * MIB))} MiB: half of what that leaves, for the evaluated tokens of conversations without a slot`,
     `vCPUs ${vcpus}: ${ofCpus}`,
     `threads ${vcpus}: as many as vCPUs; more would wait for each other at every layer`,

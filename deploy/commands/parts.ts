@@ -1,4 +1,5 @@
 import type { Sha256 } from "../../src/domain/hash.ts";
+import type { ModelDefaults } from "../../src/domain/model-defaults.ts";
 import type { AlephNetwork } from "../network/aleph.ts";
 import type { Patience } from "../network/patience.ts";
 import type { Asking } from "../network/read-message.ts";
@@ -23,6 +24,8 @@ export interface LocalModel {
   readonly card: object;
   /** As the catalogue or the file's header says; one short line. */
   readonly licence?: string;
+  /** As the catalogue says. */
+  readonly defaults?: ModelDefaults;
   /** As asked for, or as the model proposes. */
   readonly contextLength: number;
   readonly slots: number;

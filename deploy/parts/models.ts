@@ -80,7 +80,8 @@ function toLocalModel(
 ): LocalModel {
   const { entry } = file;
   const id = entry?.id ?? toModelId(file.source?.file ?? file.path);
-  const proposed = proposeResources(header, request);
+  const wishes = { ...request, leastMemoryMiB: entry?.memoryMiB };
+  const proposed = proposeResources(header, wishes);
   const { memoryMiB, vcpus, contextLength, slots } = proposed;
   return {
     id,
@@ -92,10 +93,11 @@ function toLocalModel(
     sha256,
     card: toCard(id, sha256, bytes, header, file),
     ...optional("licence", oneLine(file.entry?.licence ?? header.licence)),
+    ...(entry === undefined ? {} : { defaults: entry.defaults }),
     contextLength,
     slots,
     resources: { vcpus, memoryMiB },
-    reasons: explainResources(header, request, proposed),
+    reasons: explainResources(header, wishes, proposed),
   };
 }
 

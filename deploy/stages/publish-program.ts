@@ -1,4 +1,5 @@
 import type { ItemHash, Sha256 } from "../../src/domain/hash.ts";
+import { NO_DEFAULTS } from "../../src/domain/model-defaults.ts";
 import { CODE_ENTRYPOINT, modelMount, type PinnedImage } from "../../src/domain/volume.ts";
 import { keyOf } from "../artefacts.ts";
 import type { LocalModel } from "../commands/parts.ts";
@@ -36,6 +37,7 @@ export function toProgramSpec(parts: ProgramParts): ProgramSpec {
       ...(model.aliases.length === 0 ? {} : { PINFERENCE_MODEL_ALIASES: model.aliases.join(",") }),
       PINFERENCE_CONTEXT_LENGTH: String(model.contextLength),
       PINFERENCE_SLOTS: String(model.slots),
+      ...defaultsOf(model),
       ...(model.licence === undefined ? {} : { PINFERENCE_MODEL_LICENCE: model.licence }),
       // The guest checks its volumes against these before it serves.
       PINFERENCE_CODE_SHA256: code.sha256,
@@ -44,6 +46,14 @@ export function toProgramSpec(parts: ProgramParts): ProgramSpec {
       ...(apiKeyHashes.length === 0 ? {} : { PINFERENCE_API_KEY_SHA256: apiKeyHashes.join(",") }),
     },
     resources,
+  };
+}
+
+/** Nothing where the model has none, so that programs of before keep their hash. */
+function defaultsOf({ defaults: { sampling, systemPrompt } = NO_DEFAULTS }: LocalModel): Record<string, string> {
+  return {
+    ...(Object.keys(sampling).length === 0 ? {} : { PINFERENCE_SAMPLING: JSON.stringify(sampling) }),
+    ...(systemPrompt === undefined ? {} : { PINFERENCE_SYSTEM_PROMPT: systemPrompt }),
   };
 }
 

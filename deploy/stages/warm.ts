@@ -114,7 +114,7 @@ export async function crnStateOf(
     if (!(itemHash in running)) return { crn, state: "cold", answerMs: undefined };
     const askedAt = performance.now();
     const response = await fetch(`${crn}/vm/${itemHash}/health`, options);
-    const look = readLook(response.status, await response.text());
+    const look = readCrnAnswer(response.status, await response.text());
     const answerMs = Math.round(performance.now() - askedAt);
     if (look.kind === "ready") return { crn, state: "running", answerMs };
     return { crn, state: look.kind === "waiting" ? "loading" : "failing", answerMs, reason: look.reason };

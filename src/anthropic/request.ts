@@ -1,10 +1,12 @@
 import * as z from "zod";
 
 import type { ChatTask } from "../domain/chat.ts";
+import { NO_DEFAULTS, type ModelDefaults } from "../domain/model-defaults.ts";
 import { schemaToGrammar } from "../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../openai/body.ts";
 import { accepted, asIgnored, honoured, refused, type Field } from "../openai/field.ts";
 import { REPORT_FIELDS, SHARED_FIELDS, TEMPLATE_FIELDS } from "../openai/fields.ts";
+import { withSystem } from "../openai/messages.ts";
 import { toSettings, toTask, type RequestSettings } from "../openai/request.ts";
 import { invalidValue } from "../openai/refusal.ts";
 import { integer, number, object, oneOf, string } from "../openai/schemas.ts";
@@ -74,18 +76,18 @@ export interface MessageRequest extends RequestSettings {
  * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
  * `invalid_json_schema`, `invalid_grammar`.
  */
-export function parseMessageRequest(body: unknown): MessageRequest {
-  const { fields, ignored } = readBody(MESSAGE_FIELDS, messageBody, body);
-  return toRequest(fields, ignored);
+export function parseMessageRequest(body: unknown, defaults: ModelDefaults = NO_DEFAULTS): MessageRequest {
+  const { fields, ignored } = readBody(MESSAGE_FIELDS, messageBody, body, defaults.sampling);
+  return toRequest(fields, ignored, defaults);
 }
 
 /** Body of POST /v1/messages/count_tokens, which may leave `max_tokens` out. Errors: as parseMessageRequest. */
-export function parseMessageCount(body: unknown): MessageRequest {
+export function parseMessageCount(body: unknown, defaults: ModelDefaults = NO_DEFAULTS): MessageRequest {
   const { fields, ignored } = readBody(MESSAGE_COUNT_FIELDS, countBody, body);
-  return toRequest({ ...fields, max_tokens: 1 }, ignored);
+  return toRequest({ ...fields, max_tokens: 1 }, ignored, defaults);
 }
 
-function toRequest(fields: MessageBody, ignored: readonly string[]): MessageRequest {
+function toRequest(fields: MessageBody, ignored: readonly string[], defaults: ModelDefaults): MessageRequest {
   const format = fields.output_config?.format ?? undefined;
   if (format !== undefined) refuseOtherForms(fields);
   const budget = fields.thinking?.type === "enabled" && typeof fields.thinking.budget_tokens === "number";
@@ -98,7 +100,7 @@ function toRequest(fields: MessageBody, ignored: readonly string[]): MessageRequ
   return {
     ...toSettings(fields, budget ? [...ignored, "thinking.budget_tokens"] : ignored),
     task: {
-      messages: toMessages(fields.messages, fields.system),
+      messages: withSystem(toMessages(fields.messages, fields.system), defaults),
       ...named,
       thinking: "auto",
       ending: canGoOn(fields.messages) ? "continue" : "answer",

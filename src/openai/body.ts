@@ -1,6 +1,7 @@
 import type { z } from "zod";
 
 import { CodedError } from "../domain/errors.ts";
+import type { SamplingDefaults } from "../domain/model-defaults.ts";
 import type { Field } from "./field.ts";
 import { toRefusal } from "./refusal.ts";
 
@@ -17,12 +18,14 @@ export function schemaOf<Table extends Record<string, Field>>(table: Table) {
 }
 
 /**
+ * `defaults` replace those of the table where the body leaves a member out.
  * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`.
  */
 export function readBody<Schema extends z.ZodType>(
   table: Readonly<Record<string, Field>>,
   schema: Schema,
   body: unknown,
+  defaults: SamplingDefaults = {},
 ): ReadBody<z.output<Schema>> {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new CodedError("invalid_type", "Invalid type for the body: expected a JSON object.");
@@ -30,7 +33,11 @@ export function readBody<Schema extends z.ZodType>(
   const { known, ignored } = sortMembers(table, body);
   const result = schema.safeParse(known);
   if (!result.success) throw toRefusal(known, result.error.issues[0]!);
-  return { fields: result.data, ignored };
+  const missing = Object.entries(defaults).filter(
+    ([name]) => Object.hasOwn(table, name) && !Object.hasOwn(known, name),
+  );
+  // The model's own may lie outside of what a wire lets its clients ask for.
+  return { fields: Object.assign(result.data as object, Object.fromEntries(missing)) as z.output<Schema>, ignored };
 }
 
 /** Members set to null are absent. Names like `__proto__` are unknown like any other. */

@@ -1,6 +1,7 @@
 import * as z from "zod";
 
 import { CodedError } from "../domain/errors.ts";
+import { NO_DEFAULTS, type ModelDefaults } from "../domain/model-defaults.ts";
 import type { GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { honoured, type Field } from "./field.ts";
@@ -66,8 +67,8 @@ export interface CompletionRequest extends RequestSettings {
  * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
  * `invalid_json_schema`, `invalid_grammar`.
  */
-export function parseCompletionRequest(body: unknown): CompletionRequest {
-  const { fields, ignored } = readBody(COMPLETION_FIELDS, completionBody, body);
+export function parseCompletionRequest(body: unknown, defaults: ModelDefaults = NO_DEFAULTS): CompletionRequest {
+  const { fields, ignored } = readBody(COMPLETION_FIELDS, completionBody, body, defaults.sampling);
   const limit = fields.n_predict ?? fields.max_tokens ?? DEFAULT_MAX_TOKENS;
   if (fields.max_tokens === 0 && limit === 0 && !fields.echo) {
     throw invalid("max_tokens", "an integer of at least 1, or 0 together with 'echo': true, got 0");

@@ -1,5 +1,6 @@
 import * as z from "zod";
 
+import { NO_DEFAULTS, type ModelDefaults } from "../domain/model-defaults.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { honoured } from "./field.ts";
 import { NATIVE_TEXT_FIELDS, toNativeTask, type NativeRequest } from "./native-request.ts";
@@ -24,8 +25,8 @@ export const INFILL_FIELDS = {
 const infillBody = z.object(schemaOf(INFILL_FIELDS));
 
 /** Body of POST /infill → what the engine is asked. Errors: as parseNativeRequest. */
-export function parseInfillRequest(body: unknown): NativeRequest {
-  const { fields, ignored } = readBody(INFILL_FIELDS, infillBody, body);
+export function parseInfillRequest(body: unknown, defaults: ModelDefaults = NO_DEFAULTS): NativeRequest {
+  const { fields, ignored } = readBody(INFILL_FIELDS, infillBody, body, defaults.sampling);
   const extra = fields.input_extra.map(({ filename, text }) => ({
     text,
     ...(typeof filename === "string" && { name: filename }),

@@ -1,6 +1,7 @@
 import * as z from "zod";
 
 import type { ChatMessage, ToolCall } from "../domain/generation.ts";
+import type { ModelDefaults } from "../domain/model-defaults.ts";
 import { nullable, oneOf, string, supportedOnly } from "./schemas.ts";
 
 /** More would be a mistake or an attack; the body's size limits the text. */
@@ -138,4 +139,10 @@ function oldCallId(functionName: string): string {
 
 function named(given: string | undefined): { name?: string } {
   return given === undefined ? {} : { name: given };
+}
+
+/** A conversation without a system message gets the model's own, where it has one. */
+export function withSystem(given: readonly ChatMessage[], { systemPrompt }: ModelDefaults): readonly ChatMessage[] {
+  if (systemPrompt === undefined || given.some(({ role }) => role === "system")) return given;
+  return [{ role: "system", content: systemPrompt }, ...given];
 }

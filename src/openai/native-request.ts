@@ -1,6 +1,7 @@
 import * as z from "zod";
 
 import type { GenerateRequest, Prompt, TokenizedParts } from "../domain/generation.ts";
+import { NO_DEFAULTS, type ModelDefaults } from "../domain/model-defaults.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { TEXT_FIELDS } from "./completion-request.ts";
 import { honoured, neutral } from "./field.ts";
@@ -90,8 +91,8 @@ export interface NativeRequest extends RequestSettings {
  * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
  * `invalid_json_schema`, `invalid_grammar`.
  */
-export function parseNativeRequest(body: unknown): NativeRequest {
-  const { fields, ignored } = readBody(NATIVE_FIELDS, nativeBody, body);
+export function parseNativeRequest(body: unknown, defaults: ModelDefaults = NO_DEFAULTS): NativeRequest {
+  const { fields, ignored } = readBody(NATIVE_FIELDS, nativeBody, body, defaults.sampling);
   const { isList, prompts } = fields.prompt;
   return {
     ...toNativeTask(

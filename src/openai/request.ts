@@ -2,6 +2,7 @@ import type { z } from "zod";
 
 import type { ChatTask } from "../domain/chat.ts";
 import { CodedError } from "../domain/errors.ts";
+import { NO_DEFAULTS, type ModelDefaults } from "../domain/model-defaults.ts";
 import {
   DEFAULT_SAMPLERS,
   type DryOptions,
@@ -19,7 +20,7 @@ import {
   type REPORT_FIELDS,
   type SHARED_FIELDS,
 } from "./fields.ts";
-import { toChatMessage } from "./messages.ts";
+import { toChatMessage, withSystem } from "./messages.ts";
 import { toGrammar } from "./structure.ts";
 import { toTools } from "./tools.ts";
 
@@ -63,8 +64,8 @@ export type SharedBody = BodyOf<typeof SHARED_FIELDS> &
  * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
  * `invalid_json_schema`, `invalid_grammar`.
  */
-export function parseChatRequest(body: unknown): ChatRequest {
-  const { fields, ignored } = readBody(CHAT_FIELDS, chatBody, body);
+export function parseChatRequest(body: unknown, defaults: ModelDefaults = NO_DEFAULTS): ChatRequest {
+  const { fields, ignored } = readBody(CHAT_FIELDS, chatBody, body, defaults.sampling);
   const limit = fields.n_predict ?? fields.max_completion_tokens ?? fields.max_tokens;
   const likeliest = toLikeliest(fields);
   if (fields.top_logprobs > 0 && !fields.logprobs) {
@@ -82,7 +83,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
     returnTokens: fields.return_tokens,
     responseFields: fields.stream ? [] : fields.response_fields,
     task: {
-      messages: fields.messages.map(toChatMessage),
+      messages: withSystem(fields.messages.map(toChatMessage), defaults),
       ...tools,
       ...toThinking(fields),
       ending: toEnding(fields),

@@ -1,10 +1,14 @@
+import type { ModelDefaults } from "../domain/model-defaults.ts";
 import type { ModelCard } from "../domain/model.ts";
 import { parseNativeRequest } from "./native-request.ts";
 
 /** llama.cpp's GET /props. */
-export function toProps(card: ModelCard, slots: number) {
+export function toProps(card: ModelCard, slots: number, defaults: ModelDefaults) {
+  // What a request gets that names nothing.
+  const params = parseNativeRequest({ prompt: "" }, defaults).settings;
   return {
-    default_generation_settings: { params: DEFAULT_PARAMS, n_ctx: card.contextLength },
+    default_generation_settings: { params, n_ctx: card.contextLength },
+    system_prompt: defaults.systemPrompt ?? "",
     total_slots: slots,
     model_alias: card.id,
     model_path: card.fileName,
@@ -21,9 +25,6 @@ export function toProps(card: ModelCard, slots: number) {
 export function supportsTools({ chatTemplate }: ModelCard): boolean {
   return /\btools\b/.test(chatTemplate);
 }
-
-/** What a request gets that names nothing. */
-const DEFAULT_PARAMS = parseNativeRequest({ prompt: "" }).settings;
 
 /** By the variables that the template reads: what a conversation holds beyond that, it does not show to the model. */
 function toTemplateCaps(card: ModelCard) {

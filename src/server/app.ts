@@ -2,6 +2,7 @@ import express, { type Express, type RequestHandler } from "express";
 
 import type { Engine } from "../domain/engine.ts";
 import type { Sha256 } from "../domain/hash.ts";
+import { NO_DEFAULTS, type ModelDefaults } from "../domain/model-defaults.ts";
 import type { ProgramFacts } from "../domain/model.ts";
 import type { Log } from "../log.ts";
 import { abortWhenClientLeaves } from "./client.ts";
@@ -53,6 +54,8 @@ export interface AppOptions {
   readonly corsOrigin: string;
   /** What the program's variables tell of it, for its page. */
   readonly facts?: ProgramFacts;
+  /** What requests get that leave it out. */
+  readonly defaults?: ModelDefaults;
   /** Given by whoever wants to stop the server gently. */
   readonly lifecycle?: Lifecycle;
 }
@@ -82,7 +85,7 @@ export function createApp(options: AppOptions): Express {
   };
   serve(app, ["/v1/models", "/models"], { GET: [ready, models(engine)] });
   serve(app, ["/v1/models/*id", "/models/*id"], { GET: [ready, model(engine) as RequestHandler] });
-  serve(app, ["/props"], { GET: [ready, props(engine)], POST: [changeProps] });
+  serve(app, ["/props"], { GET: [ready, props(engine, options.defaults ?? NO_DEFAULTS)], POST: [changeProps] });
   serve(app, ["/slots"], { GET: [ready, slots(engine)] });
   serve(app, ["/slots/:id"], { POST: [ready, changeSlot(engine) as RequestHandler] });
   serve(app, ["/metrics"], { GET: [metricsPage(metrics)] });

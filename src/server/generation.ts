@@ -3,6 +3,7 @@ import type { Response, RequestHandler } from "express";
 import type { ChatStep } from "../domain/chat.ts";
 import type { Engine } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
+import type { ModelDefaults } from "../domain/model-defaults.ts";
 import type { GenerationStep } from "../domain/generation.ts";
 import { describeError, type Log } from "../log.ts";
 import { toErrorEvent } from "../openai/chunks.ts";
@@ -20,6 +21,8 @@ export interface GenerationOptions {
   readonly log: Log;
   readonly anyModel: boolean;
   readonly loadWaitMs: number;
+  /** What requests get that leave it out. */
+  readonly defaults?: ModelDefaults;
 }
 
 /** An accepted request, whose answer comes in the steps of a text or of a chat. */
@@ -33,7 +36,7 @@ type StepOf<Accepted extends Started> = Accepted extends { readonly steps: Async
 export interface GenerationRoute<Request extends RequestSettings, Accepted extends Started> {
   readonly idPrefix: string;
   /** Throws the refusal of a bad body. */
-  parse(body: unknown): Request;
+  parse(body: unknown, defaults: ModelDefaults | undefined): Request;
   start(engine: Engine, request: Request, signal: AbortSignal): Promise<Accepted>;
   /** How the answer is written. */
   form(engine: Engine, request: Request, head: AnswerHead, started: Accepted): AnswerForm<StepOf<Accepted>>;
@@ -56,13 +59,13 @@ export const SLOW_CLIENT = { maxWaiting: 4 * 1024 * 1024, stallMs: 120_000 };
 
 /** The handler of a generating route. A refusal thrown here is answered by middleware/errors.ts. */
 export function generation<Request extends RequestSettings, Accepted extends Started>(
-  { engine, log, anyModel, loadWaitMs }: GenerationOptions,
+  { engine, log, anyModel, loadWaitMs, defaults }: GenerationOptions,
   route: GenerationRoute<Request, Accepted>,
 ): RequestHandler {
   return async (req, res) => {
     const created = Math.floor(Date.now() / 1000);
     const client = abortWhenClientLeaves(res);
-    const request = route.parse(req.body);
+    const request = route.parse(req.body, defaults);
     await waitUntilReady(engine, loadWaitMs, client);
     requireModel(engine, request.model, anyModel);
     reportIgnored(res, request.ignored);

@@ -25,6 +25,7 @@ test("a model alone is enough", () => {
     drainMs: 10_000,
     corsOrigin: "*",
     facts: { modelSha256: [] },
+    defaults: { sampling: {} },
     exitWithParent: false,
   });
 });
@@ -33,6 +34,8 @@ test("every variable is read, in its unit", () => {
   const hash = "ab".repeat(32);
   const config = readConfig({
     PINFERENCE_HOST: "0.0.0.0",
+    PINFERENCE_SAMPLING: '{"temperature": 0.7, "top_k": 20}',
+    PINFERENCE_SYSTEM_PROMPT: "Be brief.",
     PINFERENCE_PORT: "0",
     PINFERENCE_ROOT: "/data/guest",
     PINFERENCE_MODEL: "/models/0/x.gguf",
@@ -73,6 +76,7 @@ test("every variable is read, in its unit", () => {
     drainMs: 6,
     corsOrigin: "https://chat.example",
     facts: { licence: "Apache-2.0", codeSha256: hash, modelSha256: [hash, hash] },
+    defaults: { sampling: { temperature: 0.7, top_k: 20 }, systemPrompt: "Be brief." },
     exitWithParent: true,
   });
 });
@@ -97,6 +101,9 @@ test("a wrong value is refused with its variable's name and the allowed range", 
     ["PINFERENCE_CORS_ORIGIN", "https://chat.example/path"],
     ["PINFERENCE_CORS_ORIGIN", "a\r\nb"],
     ["PINFERENCE_MODEL_SHA256", "abc"],
+    ["PINFERENCE_SAMPLING", "temperature=1"],
+    ["PINFERENCE_SAMPLING", '{"temperature": 3}'],
+    ["PINFERENCE_SYSTEM_PROMPT", "x".repeat(4097)],
   ] as const) {
     assert.throws(
       () => readConfig({ ...least, [name]: value }),

@@ -7,6 +7,7 @@ const settings = z.record(z.string(), z.unknown());
 export const health = z.strictObject({ status: z.literal("ok") });
 export const props = z.strictObject({
   default_generation_settings: z.strictObject({ params: settings, n_ctx: count }),
+  system_prompt: z.string().describe("what a chat without a system message gets; empty is nothing"),
   total_slots: count,
   model_alias: z.string(),
   model_path: z.string().describe("the file's name only"),

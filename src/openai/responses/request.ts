@@ -3,10 +3,12 @@ import * as z from "zod";
 import type { ChatTask } from "../../domain/chat.ts";
 import { CodedError } from "../../domain/errors.ts";
 import type { ChatMessage } from "../../domain/generation.ts";
+import { NO_DEFAULTS, type ModelDefaults } from "../../domain/model-defaults.ts";
 import { schemaToGrammar } from "../../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../body.ts";
 import { asIgnored, honoured, refused, type Field } from "../field.ts";
 import { ACCOUNT_FIELDS, CHOICE_FIELDS, REPORT_FIELDS, SHARED_FIELDS, TEMPLATE_FIELDS } from "../fields.ts";
+import { withSystem } from "../messages.ts";
 import { toSettings, toTask, type RequestSettings } from "../request.ts";
 import { boolean, integer, identifier, nullable, oneOf, string } from "../schemas.ts";
 import { input, toItems, toMessages, type InputItem } from "./items.ts";
@@ -107,8 +109,8 @@ export interface ResponseRequest extends RequestSettings {
  * Errors: `invalid_type`, `invalid_value`, `missing_required_parameter`, `unsupported_value`, `unsupported_parameter`,
  * `invalid_json_schema`, `invalid_grammar`.
  */
-export function parseResponseRequest(body: unknown): ResponseRequest {
-  const { fields, ignored } = readBody(RESPONSE_FIELDS, responseBody, body);
+export function parseResponseRequest(body: unknown, defaults: ModelDefaults = NO_DEFAULTS): ResponseRequest {
+  const { fields, ignored } = readBody(RESPONSE_FIELDS, responseBody, body, defaults.sampling);
   if (fields.background && !fields.store) {
     throw new CodedError(
       "invalid_value",
@@ -152,7 +154,10 @@ export function parseResponseRequest(body: unknown): ResponseRequest {
     truncates: fields.truncation === "auto",
     wantsLogprobs,
     echo: toEcho(fields),
-    toTask: (earlier) => ({ ...task, messages: toMessages([...earlier, ...items], fields.instructions) }),
+    toTask: (earlier) => ({
+      ...task,
+      messages: withSystem(toMessages([...earlier, ...items], fields.instructions), defaults),
+    }),
   };
 }
 

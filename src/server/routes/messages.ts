@@ -7,6 +7,7 @@ import { parseMessageCount, parseMessageRequest } from "../../anthropic/request.
 import { toPrompt } from "../../chat/prompt.ts";
 import { startChat } from "../../chat/start-chat.ts";
 import type { Engine } from "../../domain/engine.ts";
+import type { ModelDefaults } from "../../domain/model-defaults.ts";
 import { generation, type GenerationOptions } from "../generation.ts";
 import { reportIgnored, requireModel } from "../request-checks.ts";
 
@@ -33,12 +34,13 @@ export function messages(options: GenerationOptions): RequestHandler {
 interface CountOptions {
   readonly engine: Engine;
   readonly anyModel: boolean;
+  readonly defaults?: ModelDefaults;
 }
 
 /** POST /v1/messages/count_tokens: all that the same request's usage would count as input, cached or not. */
-export function messageTokens({ engine, anyModel }: CountOptions): RequestHandler {
+export function messageTokens({ engine, anyModel, defaults }: CountOptions): RequestHandler {
   return async (req, res) => {
-    const { model, task, ignored } = parseMessageCount(req.body);
+    const { model, task, ignored } = parseMessageCount(req.body, defaults);
     requireModel(engine, model, anyModel);
     const count = await engine.count(toPrompt(engine, task).prompt);
     reportIgnored(res, ignored);

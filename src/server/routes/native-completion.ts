@@ -26,7 +26,7 @@ const CANNOT_INFILL =
 
 function native(
   options: GenerationOptions,
-  parse: (body: unknown) => NativeRequest,
+  parse: GenerationRoute<NativeRequest, PromptsGeneration>["parse"],
   start: GenerationRoute<NativeRequest, PromptsGeneration>["start"],
 ): RequestHandler {
   return generation(options, {

@@ -38,11 +38,11 @@ const PIECE = 256 * 1024;
 
 /** POST /v1/responses: whole, as a stream, or in the background. */
 export function createResponse(options: ResponsesOptions): RequestHandler {
-  const { engine, log, anyModel, loadWaitMs, responses, metrics } = options;
+  const { engine, log, anyModel, loadWaitMs, responses, metrics, defaults } = options;
   return async (req, res) => {
     const createdAt = nowSeconds();
     const client = abortWhenClientLeaves(res);
-    const request = parseResponseRequest(req.body);
+    const request = parseResponseRequest(req.body, defaults);
     await waitUntilReady(engine, loadWaitMs, client);
     requireModel(engine, request.model, anyModel);
     const earlier = conversationBefore(responses, request.previousId);
@@ -87,9 +87,9 @@ export function createResponse(options: ResponsesOptions): RequestHandler {
 }
 
 /** POST /v1/responses/input_tokens: what the same request's usage would count. */
-export function responseInputTokens({ engine, anyModel, responses }: ResponsesOptions): RequestHandler {
+export function responseInputTokens({ engine, anyModel, responses, defaults }: ResponsesOptions): RequestHandler {
   return async (req, res) => {
-    const request = parseResponseRequest(req.body);
+    const request = parseResponseRequest(req.body, defaults);
     requireModel(engine, request.model, anyModel);
     const task = request.toTask(conversationBefore(responses, request.previousId));
     const count = await countFitting(engine, task, request.truncates);

@@ -2,6 +2,7 @@ import type { RequestHandler } from "express";
 
 import type { Engine } from "../../domain/engine.ts";
 import { CodedError } from "../../domain/errors.ts";
+import type { ModelDefaults } from "../../domain/model-defaults.ts";
 import { invalidValue } from "../../openai/refusal.ts";
 import { toSlots } from "../../openai/slots.ts";
 import { toProps } from "../../openai/status.ts";
@@ -9,9 +10,9 @@ import { queryOf } from "../query.ts";
 import type { ServerMetrics } from "../metrics/server-metrics.ts";
 
 /** GET /props */
-export function props(engine: Engine): RequestHandler {
+export function props(engine: Engine, defaults: ModelDefaults): RequestHandler {
   return (_req, res) => {
-    res.json(toProps(engine.model, engine.status().slots.length));
+    res.json(toProps(engine.model, engine.status().slots.length, defaults));
   };
 }
 

@@ -76,6 +76,10 @@ for (const [title, change, message] of [
   ["a source of another kind", { source: { url: "x" } }, /entries\[0\]\.source/],
   ["half a hash", { sha256: "abc" }, /64 hexadecimal digits/],
   ["an unknown member", { sha265: "x" }, /sha265/],
+  ["an unknown sampling default", { sampling: { temprature: 1 } }, /"temprature" is no sampling default/],
+  ["a sampling default out of its range", { sampling: { top_p: 7 } }, /"top_p" is a number from 0 to 1/],
+  ["an empty system prompt", { systemPrompt: " " }, /systemPrompt/],
+  ["a system prompt that no variable holds", { systemPrompt: "x".repeat(4097) }, /systemPrompt/],
 ] as const) {
   test(`a catalogue with ${title} is refused`, () => {
     assert.throws(() => parseCatalogue({ entries: [{ ...entry, ...change }] }, "."), {
@@ -88,4 +92,11 @@ for (const [title, change, message] of [
 test("a name given twice is refused", () => {
   const twice = { entries: [entry, { ...entry, id: "b", aliases: ["a"] }] };
   assert.throws(() => parseCatalogue(twice, "."), { code: "config_invalid", message: /the name "a" is there twice/ });
+});
+
+test("an entry tells what its publisher recommends, and nothing where it recommends nothing", () => {
+  const sampling = { temperature: 0.6, top_p: 0.95, top_k: 20, min_p: 0 };
+  const { entries } = parseCatalogue({ entries: [{ ...entry, sampling, systemPrompt: "Be brief." }] }, ".");
+  assert.deepEqual(entries[0]?.defaults, { sampling, systemPrompt: "Be brief." });
+  assert.deepEqual(parseCatalogue({ entries: [entry] }, ".").entries[0]?.defaults, { sampling: {} });
 });

@@ -105,3 +105,16 @@ test("wishes beyond the model are refused", () => {
     assert.throws(() => proposeResources(qwen3, wishes), { code: "usage" });
   }
 });
+
+test("a program gets at least what the catalogue says, unless another memory is wished for", () => {
+  const least = { leastMemoryMiB: 4608 };
+  const proposed = proposeResources(qwen3, least);
+  // What it pays for anyway comes with its processors.
+  assert.deepEqual([proposed.memoryMiB, proposed.vcpus], [4608, 4]);
+  assert.match(
+    explainResources(qwen3, least, proposed).join("\n"),
+    /memory 4608 MiB: the least that the catalogue gives/,
+  );
+  assert.equal(proposeResources(qwen3, { leastMemoryMiB: 256 }).memoryMiB, 1536);
+  assert.equal(proposeResources(qwen3, { ...least, memoryMiB: 2048 }).memoryMiB, 2048);
+});
