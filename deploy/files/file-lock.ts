@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { CodedError } from "../../src/domain/errors.ts";
 
-export interface Holder {
+interface Holder {
   readonly pid: number;
   readonly host: string;
   /** When the process was started, in the kernel's words: tells it from a later one with the same number. */

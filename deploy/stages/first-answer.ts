@@ -14,7 +14,7 @@ interface Completion {
   readonly timings?: { readonly predicted_per_second?: number };
 }
 
-export interface QuestionOptions {
+interface QuestionOptions {
   readonly signal: AbortSignal;
   /** For one answer; undefined is no limit. */
   readonly answerMs?: number;

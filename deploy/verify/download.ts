@@ -9,7 +9,7 @@ export interface Downloaded {
   readonly cid: string;
 }
 
-export interface DownloadOptions {
+interface DownloadOptions {
   readonly signal: AbortSignal;
   /** A node that gives no byte for so long is gone. */
   readonly idleMs: number;
