@@ -13,6 +13,7 @@ import { demoModelPath } from "../../../test/support/demo-model.ts";
 import { median, printTable } from "../table.ts";
 import { LINES } from "./lines.ts";
 import { buildPeer } from "./peer.ts";
+import { PREFIX_LINES, preparePinned } from "./prefix-lines.ts";
 import { BenchedServer, type ServerOptions } from "./servers.ts";
 
 const { values, positionals } = parseArgs({
@@ -140,7 +141,32 @@ async function compareTiny(path: string): Promise<Row> {
   }
 }
 
-const rows = await compare({ model, slots: 16, contextLength: 4608, threads }, peer.path);
+/** With few slots, so that conversations outnumber them; each server is asked alone where it has to start first. */
+async function comparePrefixes(path: string): Promise<Row[]> {
+  const lines = PREFIX_LINES.filter(({ name }) => name.includes(values.only));
+  if (lines.length === 0) return [];
+  const pinned = preparePinned(model, threads);
+  const options = { model: pinned.model, slots: 4, contextLength: 4096, threads };
+  const rows: Row[] = [];
+  try {
+    for (const line of lines) {
+      const seen = { ours: [] as number[], theirs: [] as number[] };
+      for (let round = 0; round < rounds; round++) {
+        seen.ours.push(await line.measure(() => BenchedServer.ours(options), round, true));
+        seen.theirs.push(await line.measure(() => BenchedServer.peer(path, options), round, false));
+      }
+      rows.push(toRow(line.name, "ms, less is better", line.goal, median(seen.ours), median(seen.theirs)));
+      console.error(`  ${line.name}: ${rows.at(-1)?.["ratio"]}`);
+    }
+  } finally {
+    pinned.remove();
+  }
+  return rows;
+}
+
+const isOfPrefixes = values.only !== "" && PREFIX_LINES.some(({ name }) => name.includes(values.only));
+const rows = isOfPrefixes ? [] : await compare({ model, slots: 16, contextLength: 4608, threads }, peer.path);
+rows.push(...(await comparePrefixes(peer.path)));
 if (values.only === "") rows.push(await compareTiny(peer.path));
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
 const machine = `${threads} × ${cpus()[0]?.model ?? "unknown CPU"}`;

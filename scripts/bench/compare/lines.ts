@@ -19,7 +19,7 @@ const LOW = 300;
 const SPAN = 1500;
 
 /** Token ids that look random, the same for both servers. */
-function tokensOf(count: number, seed: number): number[] {
+export function tokensOf(count: number, seed: number): number[] {
   let state = (seed * 2_654_435_761 + 1) >>> 0;
   return Array.from({ length: count }, () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -31,7 +31,7 @@ const greedy = { temperature: 0, ignore_eos: true, cache_prompt: true };
 const sampled = { temperature: 0.8, top_k: 40, ignore_eos: true, seed: 1 };
 let prompts = 0;
 /** A number that no earlier prompt had. */
-const fresh = (round: number) => (prompts += 1) * 1000 + round;
+export const fresh = (round: number) => (prompts += 1) * 1000 + round;
 
 async function prompt(server: BenchedServer, tokens: readonly number[], more: object = {}): Promise<number> {
   return (await server.post(NATIVE, { prompt: tokens, n_predict: 1, ...greedy, ...more })).totalMs;
@@ -124,19 +124,6 @@ export const LINES: readonly Line[] = [
     measure: async (server, round) => {
       const tokens = tokensOf(1500, fresh(round));
       await prompt(server, tokens);
-      return prompt(server, [...tokens, ...tokensOf(20, round + 1)]);
-    },
-  },
-  {
-    name: "the same after 12 other conversations",
-    goal: "≤ 1.0",
-    unit: "ms",
-    lessIsBetter: true,
-    measure: async (server, round) => {
-      const tokens = tokensOf(1500, fresh(round));
-      await prompt(server, tokens);
-      // More than there are slots: 16 in this run.
-      for (let other = 0; other < 20; other++) await prompt(server, tokensOf(200, fresh(other)));
       return prompt(server, [...tokens, ...tokensOf(20, round + 1)]);
     },
   },
