@@ -53,7 +53,7 @@ export function createParts(packageRootUrl: URL, env: Environment): Parts {
       return kind === "host" ? hostRuntimeRecipe() : await runtimeRecipe(packageRoot, packages, anew);
     },
     codeVolume: async () => (await images()).codeVolumeRecipe(packageRoot),
-    modelVolumes: async (model, mostBytes) => (await images()).modelVolumeRecipes(model, mostBytes),
+    modelVolumes: async (model, mostBytes) => (await images()).modelVolumeRecipes(model, packageRoot, mostBytes),
     confirm: askYesOrNo,
     openBrowser,
   };

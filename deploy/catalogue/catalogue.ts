@@ -49,6 +49,8 @@ export interface CatalogueEntry {
   readonly memoryMiB: number;
   /** What requests get that leave it out. */
   readonly defaults: ModelDefaults;
+  /** Whether the evaluated state of its system prompt ships in the model volume. */
+  readonly pinnedPrefix?: boolean | undefined;
   /** Whether `pinference deploy` without a model's name publishes it. */
   readonly publish: boolean;
   readonly note: string;
@@ -77,36 +79,42 @@ const sampling = z.unknown().transform((value, check): SamplingDefaults => {
 const modelsFile = z.strictObject({
   entries: z
     .array(
-      z.strictObject({
-        id: name,
-        aliases: z.array(name),
-        servedAliases: z.array(name).optional(),
-        source: z.union([
-          z.strictObject({ file: relativePath }),
-          z.strictObject({
-            hf: z.string().regex(/^[\w-][\w.-]*\/[\w-][\w.-]*$/, "owner/repository"),
-            file: relativePath,
-            revision: z
-              .string()
-              .regex(/^[0-9a-f]{40}$/, "a commit, 40 hexadecimal digits")
-              .optional(),
-          }),
-        ]),
-        sha256: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits")
-          .optional(),
-        bytes: z.int().positive(),
-        licence: z.string().min(1),
-        contextLength: z.int().positive(),
-        parameters: z.int().positive().optional(),
-        quantization: z.string().min(1),
-        memoryMiB: z.int().positive().multipleOf(256),
-        sampling: sampling.optional(),
-        systemPrompt: z.string().trim().min(1).max(MAX_SYSTEM_PROMPT).optional(),
-        publish: z.boolean().optional(),
-        note: z.string().min(1),
-      }),
+      z
+        .strictObject({
+          id: name,
+          aliases: z.array(name),
+          servedAliases: z.array(name).optional(),
+          source: z.union([
+            z.strictObject({ file: relativePath }),
+            z.strictObject({
+              hf: z.string().regex(/^[\w-][\w.-]*\/[\w-][\w.-]*$/, "owner/repository"),
+              file: relativePath,
+              revision: z
+                .string()
+                .regex(/^[0-9a-f]{40}$/, "a commit, 40 hexadecimal digits")
+                .optional(),
+            }),
+          ]),
+          sha256: z
+            .string()
+            .regex(/^[0-9a-f]{64}$/, "64 hexadecimal digits")
+            .optional(),
+          bytes: z.int().positive(),
+          licence: z.string().min(1),
+          contextLength: z.int().positive(),
+          parameters: z.int().positive().optional(),
+          quantization: z.string().min(1),
+          memoryMiB: z.int().positive().multipleOf(256),
+          sampling: sampling.optional(),
+          systemPrompt: z.string().trim().min(1).max(MAX_SYSTEM_PROMPT).optional(),
+          pinnedPrefix: z.boolean().optional(),
+          publish: z.boolean().optional(),
+          note: z.string().min(1),
+        })
+        .refine(
+          ({ pinnedPrefix, systemPrompt }) => pinnedPrefix !== true || systemPrompt !== undefined,
+          "pinnedPrefix needs a systemPrompt",
+        ),
     )
     .min(1),
 });

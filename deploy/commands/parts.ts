@@ -26,6 +26,8 @@ export interface LocalModel {
   readonly licence?: string;
   /** As the catalogue says. */
   readonly defaults?: ModelDefaults;
+  /** The system prompt whose evaluated state ships in the volume. */
+  readonly pinnedPrompt?: string | undefined;
   /** As asked for, or as the model proposes. */
   readonly contextLength: number;
   readonly slots: number;

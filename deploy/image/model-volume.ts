@@ -1,7 +1,9 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { stat } from "node:fs/promises";
+import { join } from "node:path";
 
 import { CodedError } from "../../src/domain/errors.ts";
+import { PINNED_HEADER_FILE, PINNED_STATE_FILE } from "../../src/domain/pinned-prefix.ts";
 import { readGgufLayout } from "../../src/gguf/gguf-header.ts";
 import { planShards } from "../../src/gguf/split.ts";
 import { FILE_MODE, planImage, type ImagePlan, type PlanContent, type PlanEntry } from "./plan.ts";
@@ -14,10 +16,17 @@ export interface ModelVolumeOptions {
   readonly fileName: string;
   /** JSON data; written with sorted keys, so that equal cards are equal bytes. */
   readonly card: object;
+  /** Where the two files of an evaluated system prompt are, to ship beside the model. */
+  readonly prefixDirectory?: string | undefined;
 }
 
 /** To be built without compression: weights do not shrink, and plain blocks can be mapped into memory. */
-export async function planModelVolume({ ggufPath, fileName, card }: ModelVolumeOptions): Promise<ImagePlan> {
+export async function planModelVolume({
+  ggufPath,
+  fileName,
+  card,
+  prefixDirectory,
+}: ModelVolumeOptions): Promise<ImagePlan> {
   const found = await stat(ggufPath).catch((error: unknown) => {
     throw new CodedError("model_file_missing", `there is no model file at "${ggufPath}"`, { cause: error });
   });
@@ -25,7 +34,18 @@ export async function planModelVolume({ ggufPath, fileName, card }: ModelVolumeO
   return planImage([
     { path: fileName, mode: FILE_MODE, content: { kind: "file", sourcePath: ggufPath, bytes: found.size } },
     cardEntry(card),
+    ...(await prefixEntries(prefixDirectory)),
   ]);
+}
+
+async function prefixEntries(directory: string | undefined): Promise<PlanEntry[]> {
+  if (directory === undefined) return [];
+  return Promise.all(
+    [PINNED_HEADER_FILE, PINNED_STATE_FILE].map(async (path): Promise<PlanEntry> => {
+      const sourcePath = join(directory, path);
+      return { path, mode: FILE_MODE, content: { kind: "file", sourcePath, bytes: (await stat(sourcePath)).size } };
+    }),
+  );
 }
 
 /** One volume of a model that is too large for one. */
@@ -39,7 +59,9 @@ export interface ShardVolume {
  * Volumes for a model whose file has more than `maxBytes`: one shard each, read from the model file itself; the card is
  * in the first. Errors: as readGgufHeader and planShards.
  */
-export function planShardVolumes(options: ModelVolumeOptions & { readonly maxBytes: number }): ShardVolume[] {
+export function planShardVolumes(
+  options: Omit<ModelVolumeOptions, "prefixDirectory"> & { readonly maxBytes: number },
+): ShardVolume[] {
   const { ggufPath, fileName, card, maxBytes } = options;
   const layout = readGgufLayout(ggufPath);
   const shards = withRanges(ggufPath, (readRange) => planShards(layout, fileName, maxBytes, readRange));

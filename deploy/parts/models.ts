@@ -94,6 +94,7 @@ function toLocalModel(
     card: toCard(id, sha256, bytes, header, file),
     ...optional("licence", oneLine(file.entry?.licence ?? header.licence)),
     ...(entry === undefined ? {} : { defaults: entry.defaults }),
+    pinnedPrompt: entry?.pinnedPrefix === true ? entry.defaults.systemPrompt : undefined,
     contextLength,
     slots,
     resources: { vcpus, memoryMiB },

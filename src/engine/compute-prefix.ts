@@ -2,6 +2,7 @@ import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { CodedError } from "../domain/errors.ts";
+import { PINNED_FORMAT, PINNED_HEADER_FILE, PINNED_STATE_FILE } from "../domain/pinned-prefix.ts";
 import { readGgufHeader } from "../gguf/gguf-header.ts";
 import { BATCH_TOKENS } from "./batch.ts";
 import {
@@ -12,7 +13,7 @@ import {
   type NativeModel,
   type Token,
 } from "./native.ts";
-import { PINNED_FORMAT, PINNED_HEADER_FILE, PINNED_STATE_FILE, type PinnedHeader, widen } from "./pinned-prefix.ts";
+import { type PinnedHeader, widen } from "./pinned-prefix.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { sharedPrefix, TILE } from "./slots.ts";
 import { StateFiles } from "./state-files.ts";

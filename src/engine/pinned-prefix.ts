@@ -6,15 +6,12 @@
 import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
+import { PINNED_FORMAT, PINNED_HEADER_FILE, PINNED_STATE_FILE } from "../domain/pinned-prefix.ts";
 import { NODE_LLAMA_CPP_VERSION, type Token } from "./native.ts";
 import type { IdlePrefixes } from "./idle-prefixes.ts";
 import { TILE } from "./slots.ts";
 import type { StateFiles } from "./state-files.ts";
 
-export const PINNED_HEADER_FILE = "pinned-prefix.json";
-export const PINNED_STATE_FILE = "pinned-prefix.state";
-/** Increase when the files' meaning changes. */
-export const PINNED_FORMAT = 1;
 /** A state file's head: magic number, version and a count of tokens, which is 0 here; then the count of sequences. */
 const HEAD_BYTES = 16;
 const COPY_BYTES = 1024 * 1024;

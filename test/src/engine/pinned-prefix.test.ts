@@ -8,8 +8,9 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import type { Engine } from "../../../src/domain/engine.ts";
+import { PINNED_HEADER_FILE, PINNED_STATE_FILE } from "../../../src/domain/pinned-prefix.ts";
 import { startEngine } from "../../../src/engine/load.ts";
-import { PINNED_HEADER_FILE, PINNED_STATE_FILE, type PinnedHeader } from "../../../src/engine/pinned-prefix.ts";
+import type { PinnedHeader } from "../../../src/engine/pinned-prefix.ts";
 import { StateFiles } from "../../../src/engine/state-files.ts";
 import { chatRequest, demoModelPath, greedy } from "../../support/demo-model.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
