@@ -9,6 +9,7 @@ import { createOpenApi } from "../../src/openai/openapi.ts";
 import { startDemoEngine } from "../support/demo-engine.ts";
 import { FakeEngine, done } from "../support/fake-engine.ts";
 import { appOf, listen } from "../support/server.ts";
+import { skipWithoutStreams } from "../support/through-network.ts";
 
 const user = { role: "user", content: "Say this is a test" };
 const parameters = { type: "object", properties: { city: { enum: ["Paris", "Rome"] } }, required: ["city"] };
@@ -144,7 +145,7 @@ describe("answers and their schemas", () => {
     fits("DeletedResponse", (await supertest(app).delete(path).expect(200)).body);
   });
 
-  test("a busy slot is as described", async (t) => {
+  test("a busy slot is as described", { skip: skipWithoutStreams }, async (t) => {
     const { url } = await listen(t, appOf(engine));
     const body = JSON.stringify({ prompt: "Once", n_predict: 1000, ignore_eos: true, stream: true });
     const controller = new AbortController();

@@ -8,6 +8,7 @@ import type { Engine } from "../../src/domain/engine.ts";
 import type { TextLogprobs } from "../../src/openai/text-logprobs.ts";
 import { startDemoEngine } from "../support/demo-engine.ts";
 import { appOf, eventsIn, listen } from "../support/server.ts";
+import { skipWithoutStreams } from "../support/through-network.ts";
 
 interface Choice {
   readonly index: number;
@@ -228,7 +229,7 @@ describe("completions over the demo model", () => {
     assert.equal(best.usage?.completion_tokens, all.usage?.completion_tokens);
   });
 
-  test("a client that leaves frees all slots of its prompts", async (t) => {
+  test("a client that leaves frees all slots of its prompts", { skip: skipWithoutStreams }, async (t) => {
     const { url } = await listen(t, appOf(engine));
     const leaving = new AbortController();
     const response = await fetch(`${url}/v1/completions`, {

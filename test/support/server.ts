@@ -1,14 +1,15 @@
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 
 import type { Engine } from "../../src/domain/engine.ts";
 import { createApp, type AppOptions } from "../../src/server/app.ts";
+import { isThroughNetwork, throughNetwork } from "./through-network.ts";
 
-/** The app around an engine, with settings that suit tests. */
-export function appOf(engine: Engine, options: Partial<AppOptions> = {}) {
-  return createApp({
+/** The app around an engine, with settings that suit tests; behind the network, where tests are told so. */
+export function appOf(engine: Engine, options: Partial<AppOptions> = {}): RequestListener {
+  const app = createApp({
     engine,
     log: () => undefined,
     apiKeyHashes: [],
@@ -18,6 +19,7 @@ export function appOf(engine: Engine, options: Partial<AppOptions> = {}) {
     corsOrigin: "*",
     ...options,
   });
+  return isThroughNetwork() ? throughNetwork(app) : app;
 }
 
 export interface RunningServer {
