@@ -45,6 +45,11 @@ export async function verifyProgram(itemHash: ItemHash, tools: VerifyTools): Pro
     say({ link: "PROGRAM message", ok: false, evidence: `the network does not know ${itemHash}` });
     return false;
   }
+  // Of what was forgotten or removed, the network keeps who sent it and when, and no text.
+  if (program.envelope.item_content === undefined) {
+    say({ link: "PROGRAM message", ok: false, evidence: withoutText(program.status) });
+    return false;
+  }
   const owner = String(program.content["address"]);
   const delegations = await tools.delegationsOf(owner);
   const isProgram = program.envelope.type === "PROGRAM";
@@ -55,6 +60,10 @@ export async function verifyProgram(itemHash: ItemHash, tools: VerifyTools): Pro
 
   for (const image of await imagesOf(program, tools)) await verifyImage(image, owner, delegations, tools, say);
   return allOk;
+}
+
+function withoutText(status: string): string {
+  return `the network has no text of it and says that it is ${status}: nothing is left that could be checked`;
 }
 
 interface NamedImage {

@@ -98,16 +98,12 @@ for (const reason of ["timeout", "gateway", "silent"]) {
   );
 }
 
-test(
-  "status tells a silent and an absent compute node from a cold program, in the time that was said",
-  { skip },
-  async () => {
-    const states = async (...faults: readonly string[]) =>
-      eventOf(await withFaults(faults, "status", ["--timeout", "1"]), "status").nodes.map(({ state }) => state);
-    assert.deepEqual(await states(), ["cold"]);
-    assert.deepEqual(await states("crn-down"), ["unreachable"]);
-  },
-);
+test("status tells an absent compute node from a cold program", { skip }, async () => {
+  const states = async (...faults: readonly string[]) =>
+    eventOf(await withFaults(faults, "status", ["--timeout", "1"]), "status").nodes.map(({ state }) => state);
+  assert.deepEqual(await states(), ["cold"]);
+  assert.deepEqual(await states("crn-down"), ["unreachable"]);
+});
 
 for (const [state, advice] of [
   ["forgotten", /run deploy again, which signs a new one/],
@@ -125,9 +121,7 @@ for (const [state, advice] of [
     assert.match(notes.at(-1) ?? "", new RegExp(`the program, message ${itemHash}, is ${state}`));
     assert.match(notes.at(-1) ?? "", advice);
     const checked = await withFaults([`message-status:${state}`], "verify", [itemHash, "--shallow"]);
-    assert.equal(checked.code, state === "removed" || state === "forgotten" ? checked.code : 4);
-    assert.notEqual(checked.code, 70, JSON.stringify(checked));
-    assert.notEqual(checked.code, 0);
+    assert.equal(checked.code, 4, JSON.stringify(checked));
   });
 }
 
