@@ -97,8 +97,8 @@ function isAlive(pid: number, started: string | undefined): boolean {
 function startOf(pid: number): string | undefined {
   try {
     // The second field is the name in parentheses and may hold anything; the start time is the 22nd.
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    const line = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return line.slice(line.lastIndexOf(")") + 2).split(" ")[19];
   } catch {
     return undefined;
   }

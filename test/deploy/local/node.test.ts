@@ -115,7 +115,7 @@ test("before its first start a backend is told which files programs name, also t
     content,
   });
   // Of the stores 1 to 4, no program names the last.
-  const stores = ["1", "2", "3", "4"].map((name) => message("STORE", name, { item_hash: hash(`${name}`) }));
+  const stores = ["1", "2", "3", "4"].map((name) => message("STORE", name, { item_hash: hash(name) }));
   const program = message("PROGRAM", "5", {
     runtime: { ref: hash("1") },
     code: { ref: hash("2") },
