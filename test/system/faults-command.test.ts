@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -8,6 +10,7 @@ import { wallet } from "../deploy/local/ccn-harness.ts";
 import { eventOf, runCommand, startNodeProcess } from "../support/commands.ts";
 import { scratchDirectory } from "../support/scratch.ts";
 import { COMMAND } from "../support/up-process.ts";
+import { cannotBuildRuntime, VM_PACKAGES } from "../support/vm-packages.ts";
 
 const scratch = scratchDirectory();
 const env = { PINFERENCE_DATA_DIR: join(scratch, "home") };
@@ -43,15 +46,24 @@ test("a fault that there is not ends the command before anything starts; the hel
   for (const name of Object.keys(FAULTS)) assert.match(help.stdout, new RegExp(`^  ${name}(?::[A-Z]+)? `, "m"));
 });
 
-test("a person reads the error and its advice in one line on the error output", () => {
-  const args = ["plan", "demo", "--api-server", "http://127.0.0.1:9", "--timeout", "1"];
-  const done = spawnSync(process.execPath, [COMMAND, ...args], {
-    encoding: "utf8",
-    env: { ...process.env, ...env, PINFERENCE_PACKAGES_DIR: join(scratch, "packages") },
-  });
-  assert.equal(done.status, 3, done.stderr);
-  assert.match(
-    done.stderr,
-    /^error: the node at http:\/\/127\.0\.0\.1:9 does not answer \(\w+\): check --api-server .*\n$/m,
-  );
-});
+test(
+  "a person reads the error and its advice in one line on the error output",
+  { skip: cannotBuildRuntime() },
+  async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    const args = ["plan", "demo", "--api-server", `http://127.0.0.1:${port}`, "--timeout", "1"];
+    const done = spawnSync(process.execPath, [COMMAND, ...args], {
+      encoding: "utf8",
+      env: { ...process.env, ...env, PINFERENCE_PACKAGES_DIR: VM_PACKAGES },
+    });
+    assert.equal(done.status, 3, done.stderr);
+    const said = `error: the node at http://127.0.0.1:${port} does not answer (ECONNREFUSED): check --api-server and the connection`;
+    assert.ok(
+      done.stderr.split("\n").some((line) => line.startsWith(said)),
+      done.stderr,
+    );
+  },
+);
