@@ -49,7 +49,7 @@ export class ForcedTokens {
   find(): readonly Token[] {
     const { native, constraint, vocabulary } = this.#parts;
     const { state } = constraint;
-    if (state === undefined) return [];
+    if (state === undefined || this.#parts.alphabet.length === 0) return [];
     const found = this.#text(state);
     const end = found.isEnd ? vocabulary.endTokens.slice(0, 1) : [];
     if (found.text === "") return end;

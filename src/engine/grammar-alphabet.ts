@@ -1,3 +1,5 @@
+/** Characters of a grammar. Those of larger ones may keep a thousand ways open, and asking would cost more than a pass. */
+const LARGEST = 16_384;
 /** Two bytes of an interval show that it leaves a choice. */
 const OF_EACH_GAP = 2;
 /** Tried first, since where these are allowed there mostly is a choice. */
@@ -8,9 +10,11 @@ const LEADS = Array.from({ length: 0xf4 - 0xc2 + 1 }, (_, index) => 0xc2 + index
 
 /**
  * Bytes that stand for all others where a grammar is asked what may come next: a grammar tells characters apart only by
- * those that its text names, so of the characters between two of these, two are enough.
+ * those that its text names, so of the characters between two of these, two are enough. None for a grammar that is too
+ * large to be asked.
  */
 export function alphabetOf(grammar: string): readonly number[] {
+  if (grammar.length > LARGEST) return [];
   const named = new Set(ESCAPED);
   let isAscii = true;
   for (let index = 0; index < grammar.length; index++) {

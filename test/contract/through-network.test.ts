@@ -49,7 +49,7 @@ test("what holds at the server holds through the network, but for what is listed
   delete process.env["NODE_TEST_CONTEXT"];
   const failed: string[] = [];
   let passed = 0;
-  const tests = run({ files, concurrency: 1 });
+  const tests = run({ files, concurrency: 2 });
   tests.on("test:pass", ({ details }) => (passed += details.type === "suite" ? 0 : 1));
   tests.on("test:fail", ({ name, details }) => {
     const { failureType } = details.error as { readonly failureType?: string };

@@ -181,16 +181,21 @@ describe("the same text with guesses and without, demo model", () => {
 
   test("sixteen streams guess together while prompts come, and fit their batches", async () => {
     const many = await startDemoEngine({ slots: 16, queueLength: 32 });
+    const question = { role: "user", content: "Tell me a story about a fox named Ada." } as const;
+    const said = textOf(await collect(many, chatRequest([question])));
+    const messages = [question, { role: "assistant", content: said } as const, question];
     const sampling = { ...greedy, ignoreEos: true };
     const answers = (draft: DraftLimits) =>
       Promise.all(
-        Array.from({ length: 20 }, (_, index) => collect(many, repeating({ maxTokens: 30 + index, draft, sampling }))),
+        Array.from({ length: 20 }, (_, index) =>
+          collect(many, chatRequest(messages, { maxTokens: 40 + index, draft, sampling })),
+        ),
       );
     const guessed = await answers({ least: 32 });
     const plain = await answers({ most: 0 });
     await many.close();
     assert.deepEqual(guessed.map(textOf), plain.map(textOf));
-    assert.ok(guessed.some((steps) => doneOf(steps).timings.draftedTokens! > 0));
+    assert.ok(guessed.every((steps) => doneOf(steps).timings.acceptedTokens! > 0));
   });
 
   test("the next turn finds only what was said", async () => {

@@ -16,6 +16,7 @@ test("of the characters that a grammar does not name, two between each pair that
   assert.ok(!alphabet.has("k"));
   assert.equal(Math.max(...alphabetOf('root ::= "a"')) < 0x80, true);
   assert.ok(alphabetOf('root ::= "ä"').includes(0xc3));
+  assert.deepEqual(alphabetOf(`root ::= ${'"a" '.repeat(5000)}`), []);
   assert.ok(alphabetOf(String.raw`root ::= "\xe4"`).includes(0xc3));
 });
 
@@ -115,6 +116,12 @@ describe("what a grammar forces, demo model", () => {
     }
     const stopped = await answerTo(ask(grammar, { stop: ["five"] }));
     assert.deepEqual([stopped.text, stopped.reason], ["one two three four ", "stop"]);
+  });
+
+  test("a grammar that is too large to be asked forces nothing, and is followed", async () => {
+    const branches = Array.from({ length: 3000 }, (_, index) => `"one ${index}"`).join(" | ");
+    const { text } = await answerTo(ask(`root ::= ${branches}`));
+    assert.match(text, /^one \d{1,4}$/);
   });
 
   test("biases are heard: then nothing is forced", async () => {
