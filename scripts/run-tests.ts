@@ -48,8 +48,9 @@ function countFailure({ details }: Outcome): void {
 const hanging = new AbortController();
 const silence = setTimeout(() => hanging.abort(), SILENCE_MS);
 
-// One file at a time: the tests start inference and virtual networks, which share this machine's few cores.
-const tests = run({ files, concurrency: 1, signal: hanging.signal });
+// Two files at a time: the tests start inference and virtual networks, which share this machine's few cores, and wait
+// for them much of the time.
+const tests = run({ files, concurrency: 2, signal: hanging.signal });
 tests.on("test:pass", countPass);
 tests.on("test:fail", countFailure);
 tests.on("data", () => silence.refresh());
