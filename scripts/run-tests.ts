@@ -1,6 +1,6 @@
 /**
  * Runs the compiled tests and ends with the totals: `npm run test:run [-- FOLDER_OR_FILE…]`, each argument a part of a
- * test's path below test/. Every skipped test is listed again with its reason.
+ * test's path below test/. Every skipped test is listed again with its reason. Those of test/long run only when asked for.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL("../test/", import.meta.url));
 const wanted = process.argv.slice(2).map((part) => part.replace(/\.ts$/, ".js"));
 const files = readdirSync(root, { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".test.js"))
-  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+  .filter((file) => (wanted.length === 0 ? !file.startsWith("long/") : wanted.some((part) => file.includes(part))))
   .toSorted()
   .map((file) => join(root, file));
 if (files.length === 0) {

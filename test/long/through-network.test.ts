@@ -43,7 +43,7 @@ const DIFFERENCES: Readonly<Record<string, string>> = {
 };
 
 test("what holds at the server holds through the network, but for what is listed", async () => {
-  const files = SUITES.map((suite) => fileURLToPath(new URL(`./${suite}.test.js`, import.meta.url)));
+  const files = SUITES.map((suite) => fileURLToPath(new URL(`../contract/${suite}.test.js`, import.meta.url)));
   process.env["PINFERENCE_TEST_THROUGH"] = "network";
   // By it, a runner knows that it is inside of a test of its own, and runs nothing.
   delete process.env["NODE_TEST_CONTEXT"];
