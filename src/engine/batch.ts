@@ -19,7 +19,7 @@ import { sharePromptBudget } from "./prompt-budget.ts";
 import type { Sampler } from "./sampler.ts";
 import type { Part, Running } from "./running.ts";
 import { Seating } from "./seating.ts";
-import { createSlots, extendSlot, TILE, type Slot } from "./slots.ts";
+import { createSlots, cutSlot, extendSlot, TILE, type Slot } from "./slots.ts";
 
 /** Most tokens of one batch, and so the context's batch size. */
 export const BATCH_TOKENS = 512;
@@ -356,7 +356,7 @@ export class Scheduler {
     const jobs = this.#slots.flatMap((slot) => slot.job ?? []);
     for (const slot of this.#slots) {
       if (slot.job !== undefined) this.#release(slot);
-      slot.tokens = [];
+      cutSlot(slot, 0);
       this.#context.disposeSequence(slot.id);
     }
     this.#deliveries = [];

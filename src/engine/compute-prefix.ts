@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CodedError } from "../domain/errors.ts";
 import { PINNED_FORMAT, PINNED_HEADER_FILE, PINNED_STATE_FILE } from "../domain/pinned-prefix.ts";
 import { readGgufHeader } from "../gguf/gguf-header.ts";
+import { cellsFor } from "../gguf/memory-budget.ts";
 import { BATCH_TOKENS } from "./batch.ts";
 import {
   NODE_LLAMA_CPP_VERSION,
@@ -15,6 +16,7 @@ import {
 } from "./native.ts";
 import { type PinnedHeader, widen } from "./pinned-prefix.ts";
 import { PromptBuilder } from "./prompt.ts";
+import { pieceLength } from "./prompt-budget.ts";
 import { sharedPrefix, TILE } from "./slots.ts";
 import { StateFiles } from "./state-files.ts";
 import { Vocabulary } from "./vocabulary.ts";
@@ -32,8 +34,6 @@ export interface PrefixRequest {
 
 /** Users' first words, as different as can be: what chats that begin with them share is the system prompt's. */
 const OPENINGS = ["Hello", "7 + 8?", "Ünd nun"];
-/** llama.cpp rounds a sequence's cells up to this. Source: llama.cpp, src/llama-context.cpp. */
-const CELL_STEP = 256;
 
 /**
  * Evaluates the beginning that all chats under a system prompt share, and writes it as the two files that a server looks
@@ -50,7 +50,7 @@ export async function computePrefix(request: PrefixRequest): Promise<PinnedHeade
   const vocabulary = new Vocabulary(model, header.vocabularySize ?? 0, template);
   const builder = new PromptBuilder(native, model, vocabulary, template, Number.MAX_SAFE_INTEGER);
   const tokens = await prefixOf(builder, request.systemPrompt);
-  const cells = Math.ceil((tokens.length + 1) / CELL_STEP) * CELL_STEP;
+  const cells = cellsFor(tokens.length + 1);
   const open = (sequences: number) =>
     native.openContext(model, { cells: cells * sequences, sequences, threads, batchTokens: BATCH_TOKENS });
   const context = await open(1);
@@ -83,11 +83,10 @@ async function prefixOf(builder: PromptBuilder, systemPrompt: string): Promise<T
   );
 }
 
-/** In pieces of a tile at least, as prompts are. */
+/** In pieces as prompts are. */
 async function evaluate(context: NativeContext, tokens: readonly Token[]): Promise<void> {
   for (let at = 0; at < tokens.length;) {
-    const left = tokens.length - at;
-    const length = left <= BATCH_TOKENS || left >= BATCH_TOKENS + TILE ? Math.min(left, BATCH_TOKENS) : left - TILE;
+    const length = pieceLength(tokens.length - at, BATCH_TOKENS);
     context.initBatch(length);
     context.addToBatch(0, at, Uint32Array.from(tokens.slice(at, at + length)), new Uint32Array(0));
     await context.decodeBatch();

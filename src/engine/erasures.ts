@@ -1,4 +1,4 @@
-import type { Slot } from "./slots.ts";
+import { cutSlot, type Slot } from "./slots.ts";
 
 interface Waiting {
   readonly slot: number;
@@ -28,7 +28,7 @@ export class Erasures {
       if (slot === undefined || slot.job !== undefined) return true;
       const { length } = slot.tokens;
       forget(id);
-      Object.assign(slot, { tokens: [], tiled: 0, untiled: 0 });
+      cutSlot(slot, 0);
       resolve(length);
       return false;
     });

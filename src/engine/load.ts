@@ -7,7 +7,7 @@ import { CodedError } from "../domain/errors.ts";
 import type { ChatPrompt, GenerateRequest, InfillPrompt, Prompt, TokenizedParts } from "../domain/generation.ts";
 import type { ModelCard } from "../domain/model.ts";
 import { readGgufHeader, type GgufHeader } from "../gguf/gguf-header.ts";
-import { idlePrefixBytes, kvBytesPerToken, MIB } from "../gguf/memory-budget.ts";
+import { cellsFor, idlePrefixBytes, kvBytesPerToken, MIB } from "../gguf/memory-budget.ts";
 import { BATCH_TOKENS, Scheduler } from "./batch.ts";
 import { Embedder, poolingOverride } from "./embedder.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
@@ -44,8 +44,6 @@ export interface EngineOptions {
 const DEFAULT_CONTEXT_LENGTH = 4096;
 /** A model this small computes a token in less time than two threads need to meet (measured: 2,900 to 1,100 tokens/s). */
 const SMALL_BYTES = 32 * 1024 * 1024;
-/** llama.cpp rounds a sequence's cells up to this. Source: llama.cpp, src/llama-context.cpp. */
-const CELL_STEP = 256;
 
 /**
  * Starts to load a model and returns at once; `ready` tells the outcome.
@@ -220,7 +218,7 @@ class LlamaEngine implements Engine {
     const overrides = poolingOverride(header.architecture, header.poolingType);
     const model = await native.openModel(modelPath, overrides, (part) => (this.#progress = part));
     const context = await native.openContext(model, {
-      cells: Math.ceil(contextLength / CELL_STEP) * CELL_STEP * slots,
+      cells: cellsFor(contextLength) * slots,
       sequences: slots,
       threads,
       batchTokens: BATCH_TOKENS + slots,

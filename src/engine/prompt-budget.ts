@@ -24,7 +24,7 @@ export function sharePromptBudget<Prompt extends OpenPrompt>(
   const given: (Prompt & { readonly length: number })[] = [];
   let rest = Math.max(budget, TILE);
   const give = (prompt: Prompt, most: number) => {
-    const length = pieceOf(prompt, most);
+    const length = pieceLength(prompt.left, prompt.isCareful ? TILE : most);
     given.push({ ...prompt, length });
     rest -= length;
   };
@@ -42,9 +42,9 @@ export function sharePromptBudget<Prompt extends OpenPrompt>(
   return given;
 }
 
-/** No piece of a longer prompt is shorter than a tile, its last one neither. */
-function pieceOf({ left, isCareful }: OpenPrompt, most: number): number {
-  const wanted = Math.max(isCareful ? TILE : most, TILE);
+/** Of a prompt with so many tokens left: no piece of a longer one is shorter than a tile, its last one neither. */
+export function pieceLength(left: number, most: number): number {
+  const wanted = Math.max(most, TILE);
   if (left <= wanted) return left;
   if (left - wanted >= TILE) return wanted;
   return left < 2 * TILE ? left : left - TILE;

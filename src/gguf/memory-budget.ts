@@ -70,9 +70,14 @@ export function memoryBudget(model: ModelShape, use: MemoryUse): MemoryBudget {
   return { weights, cache, compute, server, guest, system, total: processes + system, processes };
 }
 
+/** The cells that a sequence of so many tokens takes. */
+export function cellsFor(tokens: number): number {
+  return Math.ceil(tokens / CELL_STEP) * CELL_STEP;
+}
+
 /** Keys and values of so many slots. */
 function cacheBytes(model: ModelShape, { contextLength, slots }: MemoryUse): number {
-  return slots * Math.ceil(contextLength / CELL_STEP) * CELL_STEP * kvBytesPerToken(model);
+  return slots * cellsFor(contextLength) * kvBytesPerToken(model);
 }
 
 /** States of conversations without a slot take at most this, unless more is asked for. */
