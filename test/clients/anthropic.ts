@@ -2,11 +2,8 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
-import { z } from "zod";
 
-import { MAX_TOKENS, WEATHER, type Address, type Client, type ClientSession } from "./client.ts";
-
-const Person = z.object({ name: z.string(), age: z.number().int() });
+import { MAX_TOKENS, Person, WEATHER, type Address, type Client, type ClientSession } from "./client.ts";
 
 const textOf = (content: readonly { readonly type: string; readonly text?: string }[]) =>
   content.map(({ type, text }) => (type === "text" ? text : "")).join("");

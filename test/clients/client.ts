@@ -1,3 +1,5 @@
+import { z } from "zod";
+
 /** What each client must be able to do with a model, in its own way. The questions are ones that the demo model knows. */
 export interface ClientSession {
   chat(question: string): Promise<string>;
@@ -27,6 +29,9 @@ export interface Client {
   readonly missing?: string | false;
   open(address: Address): ClientSession | Promise<ClientSession>;
 }
+
+/** The object of structured answers, for clients that take zod's schemas. */
+export const Person = z.object({ name: z.string(), age: z.number().int() });
 
 /** Of each answer: greedy, and short. */
 export const MAX_TOKENS = 200;

@@ -1,11 +1,8 @@
 /** OpenAI's client for JavaScript: chat completions. */
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
-import { z } from "zod";
 
-import { MAX_TOKENS, WEATHER, type Address, type Client, type ClientSession } from "./client.ts";
-
-const Person = z.object({ name: z.string(), age: z.number().int() });
+import { MAX_TOKENS, Person, WEATHER, type Address, type Client, type ClientSession } from "./client.ts";
 
 function open({ baseUrl, model }: Address): ClientSession {
   const { completions } = new OpenAI({ baseURL: baseUrl, apiKey: "any", maxRetries: 0 }).chat;

@@ -2,11 +2,9 @@
 import OpenAI from "openai";
 import { zodTextFormat } from "openai/helpers/zod";
 import type { Response, ResponseInputItem } from "openai/resources/responses/responses";
-import { z } from "zod";
 
-import { MAX_TOKENS, WEATHER, type Address, type Client, type ClientSession } from "./client.ts";
+import { MAX_TOKENS, Person, WEATHER, type Address, type Client, type ClientSession } from "./client.ts";
 
-const Person = z.object({ name: z.string(), age: z.number().int() });
 const TOOLS = [{ type: "function" as const, strict: false, ...WEATHER }];
 
 function open({ baseUrl, model }: Address): ClientSession {
