@@ -60,7 +60,7 @@ const FAULT: ErrorAnswer = {
     error: { message: "The server failed to answer this request.", type: "server_error", param: null, code: null },
   },
 };
-const LOAD_FAULT = "The model could not be loaded, so no request can be answered. The server's log has the reason.";
+const LOAD_FAULT = "The model could not be loaded, so no request can be answered.";
 
 export function toErrorAnswer(error: unknown): ErrorAnswer {
   if (!(error instanceof CodedError)) return FAULT;
@@ -68,7 +68,8 @@ export function toErrorAnswer(error: unknown): ErrorAnswer {
   if (kind === undefined) {
     // These messages are meant for the operator and may name files.
     if (!error.code.startsWith("model_")) return FAULT;
-    return { ...FAULT, body: { error: { ...FAULT.body.error, message: LOAD_FAULT } } };
+    const message = `${LOAD_FAULT} ${whyNotLoaded(error)}`;
+    return { ...FAULT, body: { error: { ...FAULT.body.error, message } } };
   }
   return {
     status: kind.status,
@@ -83,4 +84,12 @@ export function toErrorAnswer(error: unknown): ErrorAnswer {
       },
     },
   };
+}
+
+/** A server's log may be out of its publisher's sight; settings that do not fit the machine are numbers only. */
+function whyNotLoaded({ cause }: CodedError): string {
+  if (cause instanceof CodedError && cause.code === "config_invalid") {
+    return `${cause.message.charAt(0).toUpperCase()}${cause.message.slice(1)}.`;
+  }
+  return "The server's log has the reason.";
 }

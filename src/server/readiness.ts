@@ -13,20 +13,22 @@ export async function waitUntilReady(engine: Engine, limitMs: number, signal: Ab
     if (signal.aborted) leave();
   });
   try {
-    await Promise.race([engine.ready.catch(toLoadFailure), givenUp]);
+    await Promise.race([loaded(engine), givenUp]);
   } finally {
     clearTimeout(timer);
     if (leave) signal.removeEventListener("abort", leave);
   }
 }
 
-/**
- * Whatever went wrong, requests get the same plain answer; the log has the reason. But where the settings do not fit
- * the machine, the log may be out of the publisher's sight, and the reason is numbers only.
- */
-function toLoadFailure(cause: unknown): never {
-  if (cause instanceof CodedError && cause.code === "config_invalid") {
-    throw new CodedError("model_load_failed", `the model could not be loaded: ${cause.message}`, { cause });
+async function loaded(engine: Engine): Promise<void> {
+  try {
+    await engine.ready;
+  } catch (cause) {
+    throw toLoadFailure(cause);
   }
-  throw new CodedError("model_load_failed", "the model could not be loaded", { cause });
+}
+
+/** With the reason as its cause: the log has it whole, clients get what concerns them. */
+export function toLoadFailure(cause: unknown): CodedError {
+  return new CodedError("model_load_failed", "the model could not be loaded", { cause });
 }

@@ -11,6 +11,8 @@ import { text } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { demoModelPath } from "../support/demo-model.ts";
+
 const main = fileURLToPath(new URL("../../src/main.js", import.meta.url));
 
 interface Run {
@@ -65,6 +67,29 @@ test("a model that does not load leaves a server that says so, until it is told 
       assert.deepEqual(await exited, [0, null]);
     }
   }
+});
+
+test("a machine too small for its model leaves a server that says how much is missing", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "pinference-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const socket = join(directory, "server.sock");
+  const { child, event } = run(t, {
+    UV_THREADPOOL_SIZE: "1",
+    PINFERENCE_SOCKET: socket,
+    PINFERENCE_MODEL: demoModelPath,
+    PINFERENCE_SLOTS: "4",
+    PINFERENCE_MEMORY_MIB: "180",
+  });
+  await event("load_failed");
+  for (const path of ["/v1/models", "/health"]) {
+    const { status, body } = await get(socket, path);
+    assert.equal(status, 500, path);
+    const { error } = JSON.parse(body) as { error: { type: string; message: string } };
+    assert.equal(error.type, "server_error");
+    assert.match(error.message, /^The model could not be loaded, so no request can be answered\. This model with /);
+    assert.match(error.message, /needs 1\d\d MiB: weights 3, .*; there are 180 MiB\. Give the program more memory/);
+  }
+  assert.equal(child.exitCode, null);
 });
 
 test("a wrong setting ends the process with an error that names it", async (t) => {

@@ -68,6 +68,20 @@ test("without --yes nothing is sent, and the error says so", { skip }, async () 
   assert.deepEqual(await messages(), []);
 });
 
+test("a model for which the wished memory is too little is refused with the numbers, and nothing is sent", async () => {
+  for (const command of [["plan"], ["deploy", "--yes"]]) {
+    const done = await runCommand([...command, "demo", "--memory", "400", "--slots", "8", ...network()], env);
+    assert.equal(done.code, 2, command[0]);
+    const { message } = eventOf(done, "error");
+    assert.match(
+      message,
+      /^400 MiB of memory are too few: the model with 8 × 2048 tokens takes 4\d\d MiB: weights 3, /,
+    );
+    assert.match(message, /give more, or ask for a context length of at most \d+/);
+  }
+  assert.deepEqual(await messages(), []);
+});
+
 test("deploy publishes, starts and asks the model; the lockfile names every hash", { skip }, async () => {
   const done = await runCommand(["deploy", "demo", "--yes", ...network()], env);
   assert.equal(done.code, 0, JSON.stringify(done));
