@@ -1,5 +1,10 @@
-import { matchCall, openingOf, triggerOf, type CallSyntax } from "./call-syntax.ts";
-import { JsonObjectReader } from "./json-object-reader.ts";
+import {
+  JsonArgumentsReader,
+  TaggedArgumentsReader,
+  type ArgumentForms,
+  type ArgumentsReader,
+} from "./arguments-reader.ts";
+import { matchCall, openEnd, openingOf, triggerOf, type CallSyntax } from "./call-syntax.ts";
 import { THINK, type ThinkingPlace, type ThinkingTags } from "./thinking.ts";
 
 /** A piece of an answer, without the choice that it belongs to. */
@@ -14,8 +19,8 @@ export interface ParserOptions {
   readonly tags?: ThinkingTags;
   /** Undefined where no call is expected: all is text then. */
   readonly syntax: CallSyntax | undefined;
-  /** The tools that may be called. */
-  readonly names: ReadonlySet<string>;
+  /** The tools that may be called; how their arguments are written, where that is not a JSON object. */
+  readonly tools: ReadonlyMap<string, ArgumentForms | undefined>;
   newId(): string;
 }
 
@@ -29,7 +34,7 @@ export class AnswerParser {
   /** What cannot be sorted yet. */
   #held = "";
   #calls = 0;
-  #reader = new JsonObjectReader();
+  #reader: ArgumentsReader = new JsonArgumentsReader();
   /** No text has come yet, so that a call may stand where it has to be at the start. */
   #isStart = true;
 
@@ -179,22 +184,24 @@ export class AnswerParser {
 
   #match(syntax: CallSyntax, isFirst: boolean, at: number): ReturnType<typeof matchCall> {
     const match = matchCall(syntax, isFirst, this.#held, at);
-    return match.state === "yes" && !this.#options.names.has(match.name) ? { state: "no" } : match;
+    return match.state === "yes" && !this.#options.tools.has(match.name) ? { state: "no" } : match;
   }
 
   #beginCall({ end, name }: { readonly end: number; readonly name: string }, pieces: AnswerPiece[]): void {
     this.#held = this.#held.slice(end);
     pieces.push({ type: "call", call: this.#calls, id: this.#options.newId(), name });
     this.#calls += 1;
-    this.#reader = new JsonObjectReader();
+    const words = this.#options.syntax?.arguments;
+    const forms = this.#options.tools.get(name);
+    const isTagged = words !== undefined && forms !== undefined;
+    this.#reader = isTagged ? new TaggedArgumentsReader(words, forms) : new JsonArgumentsReader();
     this.#place = "arguments";
   }
 
   #readArguments(pieces: AnswerPiece[]): boolean {
-    if (!this.#reader.hasBegun) this.#held = this.#held.trimStart();
     if (this.#held === "") return false;
-    const { length, isWhole } = this.#reader.read(this.#held);
-    pieces.push({ type: "arguments", call: this.#calls - 1, text: this.#held.slice(0, length) });
+    const { length, json, isWhole } = this.#reader.read(this.#held);
+    if (json !== "") pieces.push({ type: "arguments", call: this.#calls - 1, text: json });
     this.#held = this.#held.slice(length);
     if (isWhole) this.#place = "after-call";
     return isWhole;
@@ -213,12 +220,4 @@ export class AnswerParser {
 
 function piece(type: "thinking" | "text", text: string): AnswerPiece[] {
   return text === "" ? [] : [{ type, text }];
-}
-
-/** Characters at a text's end with which a word may begin. */
-function openEnd(text: string, word: string): number {
-  for (let length = Math.min(word.length - 1, text.length); length > 0; length--) {
-    if (text.endsWith(word.slice(0, length))) return length;
-  }
-  return 0;
 }

@@ -1,5 +1,7 @@
 import { literal } from "../grammar/characters.ts";
-import { ID, ID_LENGTH, openingOf, triggerOf, type CallSyntax } from "./call-syntax.ts";
+import { rawTextRules } from "../grammar/raw-text.ts";
+import { openingOf, triggerOf, type CallSyntax } from "./call-syntax.ts";
+import { sequence, toGbnf } from "./syntax-gbnf.ts";
 import type { CallableTool } from "./tools.ts";
 
 /** The rule of all calls of an answer, and of all but the word that they begin with. */
@@ -15,7 +17,7 @@ interface CallsForm {
 /** Rules for one call or several of these tools. They refer to the rules of JSON. */
 export function callRules({ syntax, tools, isSingle }: CallsForm): string[] {
   const names = new NameTree();
-  const rules: string[] = [];
+  const rules: string[] = syntax.arguments === undefined ? [] : rawTextRules(syntax.arguments.end);
   const [, beforeArguments, afterArguments] = syntax.call;
   tools.forEach(({ name, arguments: { root, rules: more } }, index) => {
     rules.push(`call-${index} ::= ${sequence(toGbnf(beforeArguments), root, toGbnf(afterArguments))}`, ...more);
@@ -85,20 +87,4 @@ class NameTree {
 interface NameNode {
   readonly next: Map<string, NameNode>;
   follow: string | undefined;
-}
-
-function sequence(...parts: readonly string[]): string {
-  return parts.filter((part) => part !== "").join(" ");
-}
-
-/** A syntax's text as an expression. */
-function toGbnf(text: string): string {
-  return text
-    .split(new RegExp(`( |${ID})`))
-    .filter((part) => part !== "")
-    .map((part) => {
-      if (part === " ") return "ws";
-      return part === ID ? `[A-Za-z0-9]{${ID_LENGTH}}` : literal(part);
-    })
-    .join(" ");
 }

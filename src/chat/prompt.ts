@@ -5,6 +5,7 @@ import type { Engine } from "../domain/engine.ts";
 import type { ChatMessage, ChatPrompt, ToolCall, ToolDefinition } from "../domain/generation.ts";
 import { ID_LENGTH, type CallSyntax } from "./call-syntax.ts";
 import { HERMES } from "./formats/formats.ts";
+import { canBeTagged } from "./tagged-arguments.ts";
 import { nativeSyntax } from "./template.ts";
 
 export interface ToolPrompt {
@@ -19,7 +20,9 @@ export function toPrompt(engine: Engine, task: ChatTask): ToolPrompt {
   const prompt: ChatPrompt = { kind: "chat", messages, ending, variables };
   if (tools.length === 0 && !messages.some(isPartOfCall)) return { prompt, syntax: HERMES };
   const native = nativeSyntax(engine);
-  if (native === undefined) return { prompt: { ...prompt, messages: inText(messages, tools) }, syntax: HERMES };
+  const fits = native?.arguments === undefined || tools.every(canBeTagged);
+  if (native === undefined || !fits)
+    return { prompt: { ...prompt, messages: inText(messages, tools) }, syntax: HERMES };
   const own = native.single === true ? oneByOne(messages) : messages;
   const definitions = tools.map(toDefinition);
   return {

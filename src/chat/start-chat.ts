@@ -20,7 +20,7 @@ export async function startChat(engine: Engine, task: ChatTask, signal: AbortSig
       ? undefined
       : {
           syntax,
-          tools: callableTools(tools, toolChoice),
+          tools: callableTools(tools, toolChoice, syntax),
           isForced: toolChoice.mode === "required" || toolChoice.mode === "function",
           isSingle: toolChoice.mode === "function" || !task.parallelCalls,
         };
@@ -43,8 +43,9 @@ export async function startChat(engine: Engine, task: ChatTask, signal: AbortSig
     },
     signal,
   );
-  const names = new Set(calls?.tools.map(({ name }) => name));
-  return { promptTokens, steps: toChatSteps(steps, { thinking, tags, syntax: canCall ? syntax : undefined, names }) };
+  const callable = new Map(calls?.tools.map(({ name, arguments: { forms } }) => [name, forms]));
+  const parser = { thinking, tags, syntax: canCall ? syntax : undefined, tools: callable };
+  return { promptTokens, steps: toChatSteps(steps, parser) };
 }
 
 /** All tools together may be too much where each is not. Errors: `invalid_json_schema`. */

@@ -1,6 +1,6 @@
 import type { Engine } from "../domain/engine.ts";
 import type { ChatMessage, ChatPrompt, ToolDefinition } from "../domain/generation.ts";
-import type { CallSyntax } from "./call-syntax.ts";
+import { matchCall, triggerOf, type CallSyntax } from "./call-syntax.ts";
 import { syntaxOf } from "./formats/formats.ts";
 
 const known = new WeakMap<Engine, CallSyntax | undefined>();
@@ -16,7 +16,7 @@ export function nativeSyntax(engine: Engine): CallSyntax | undefined {
 
 function findSyntax(engine: Engine): CallSyntax | undefined {
   const syntax = syntaxOf(engine.model.chatTemplate);
-  return syntax !== undefined && writesTools(engine) ? syntax : undefined;
+  return syntax !== undefined && writesTools(engine, syntax) ? syntax : undefined;
 }
 
 const TOOL: ToolDefinition = {
@@ -32,7 +32,7 @@ const CALL: ChatMessage = {
 };
 const RESULT: ChatMessage = { role: "tool", content: "probe-result", toolCallId: "probecall", name: TOOL.name };
 
-function writesTools(engine: Engine): boolean {
+function writesTools(engine: Engine, syntax: CallSyntax): boolean {
   const write = (messages: readonly ChatMessage[], tools: readonly ToolDefinition[]) => {
     const prompt: ChatPrompt = { kind: "chat", messages, tools };
     try {
@@ -45,6 +45,17 @@ function writesTools(engine: Engine): boolean {
   const turns = write([USER, CALL, RESULT], []) || write([USER, CALL, RESULT], [TOOL]);
   return (
     [TOOL.name, "probe-description", "probe_argument"].every((text) => definitions.includes(text)) &&
-    ["probe-value", "probe-result"].every((text) => turns.includes(text))
+    ["probe-value", "probe-result"].every((text) => turns.includes(text)) &&
+    holdsCall(syntax, turns)
   );
+}
+
+/** Words of a syntax stand in templates of others too. */
+function holdsCall(syntax: CallSyntax, text: string): boolean {
+  const trigger = triggerOf(syntax);
+  for (let at = text.indexOf(trigger); at >= 0; at = text.indexOf(trigger, at + 1)) {
+    const match = matchCall(syntax, true, text, at);
+    if (match.state === "yes" && match.name === TOOL.name) return true;
+  }
+  return false;
 }

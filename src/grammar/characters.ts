@@ -26,13 +26,18 @@ function without(ranges: Ranges, removed: Ranges): Ranges {
 export function jsonCharacter(ranges: Ranges): string | undefined {
   const escaped: Ranges = [[0, 0x1f], [QUOTE, QUOTE], [BACKSLASH, BACKSLASH], ...SURROGATES];
   const plain = without(ranges, [...escaped, [0x7f, 0x7f]]);
-  const parts =
-    plain.length === 0 ? [] : [`[${plain.map(([a, b]) => (a === b ? hex(a) : `${hex(a)}-${hex(b)}`)).join("")}]`];
+  const parts = plain.length === 0 ? [] : [classOf(plain)];
   const has = (point: number) => ranges.some(([from, to]) => from <= point && point <= to);
   for (const point of [QUOTE, BACKSLASH, ...Array.from({ length: 0x20 }, (_, control) => control)]) {
     if (has(point)) parts.push(literal(JSON.stringify(String.fromCodePoint(point)).slice(1, -1)));
   }
   return parts.length > 1 ? `(${parts.join(" | ")})` : parts[0];
+}
+
+/** One of these characters as it stands in text without quotes, in which `<` begins a closing word; undefined when there is none. */
+export function rawCharacter(ranges: Ranges): string | undefined {
+  const plain = without(ranges, [[0x3c, 0x3c], ...SURROGATES]);
+  return plain.length === 0 ? undefined : classOf(plain);
 }
 
 /** Text as a literal of a grammar. */
@@ -43,6 +48,10 @@ export function literal(text: string): string {
     body += point >= 0x20 && point < 0x7f && point !== QUOTE && point !== BACKSLASH ? character : hex(point);
   }
   return `"${body}"`;
+}
+
+function classOf(ranges: Ranges): string {
+  return `[${ranges.map(([a, b]) => (a === b ? hex(a) : `${hex(a)}-${hex(b)}`)).join("")}]`;
 }
 
 function hex(point: number): string {

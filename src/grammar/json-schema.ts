@@ -1,12 +1,13 @@
 import { CodedError } from "../domain/errors.ts";
-import { complement, jsonCharacter, literal } from "./characters.ts";
+import { complement, jsonCharacter, literal, rawCharacter, type Ranges } from "./characters.ts";
 import { FORMATS } from "./formats.ts";
 import { checkGrammar, type Rules } from "./gbnf-check.ts";
 import { MAX_REPETITIONS } from "./gbnf-syntax.ts";
 import { INTEGER, integersBetween, NUMBER, numbersBetween, type NumberBounds } from "./numbers.ts";
 import { PatternFault, patternToGrammar } from "./pattern.ts";
 import { beginningsOfMember, branchingFault, LIST, OBJECT, type Beginning } from "./schema-branching.ts";
-import { canBeBoth, fits, TYPES, typesOf } from "./schema-facts.ts";
+import { asRawString, RAW_TEXT, rawTextRules, type ValueForm } from "./raw-text.ts";
+import { canBeBoth, fits, isRemark, TYPES, typesOf } from "./schema-facts.ts";
 import { mergeSchemas, TooLarge, type AnySchema, type Schema } from "./schema-merge.ts";
 
 export interface SchemaOptions {
@@ -80,6 +81,46 @@ export function schemaToRules(schema: unknown, options: SchemaOptions, prefix = 
   return new Converter(schema, options, prefix).convert();
 }
 
+/** A member of an object whose name and value stand between words instead of in JSON. */
+export interface MemberRules {
+  readonly name: string;
+  readonly required: boolean;
+  readonly form: ValueForm;
+  /** An expression of the value and of the word that ends it. */
+  readonly value: string;
+}
+
+export interface ObjectRules {
+  /** In the schema's order. */
+  readonly members: readonly MemberRules[];
+  /** Of members with other names, where the schema names none. */
+  readonly further: Omit<MemberRules, "name" | "required"> | undefined;
+  /** To be joined with `rawTextRules(end)` and `JSON_RULES`. */
+  readonly rules: readonly string[];
+}
+
+/**
+ * An object's members by themselves, each value ended by the word `end`. Strings stand as bare text where it tells them
+ * from all else that fits: any text without `end`; for `enum` and `const` their values; for `format`, `pattern`,
+ * `minLength` and `maxLength` a text without `<`, so that it cannot hold `end`. All else is JSON, so a string beside a
+ * number, or one that needs a `<`, stands in quotes.
+ * Errors: as `schemaToGrammar`.
+ */
+export function objectToRules(schema: Schema, options: SchemaOptions, prefix: string, end: string): ObjectRules {
+  return new Converter(schema, options, prefix).convertMembers(end);
+}
+
+/** How strings are written. */
+interface Notation {
+  readonly quote: string;
+  readonly plain: string;
+  readonly char: string;
+  readonly character: (ranges: Ranges) => string | undefined;
+}
+
+const IN_JSON: Notation = { quote: `"\\""`, plain: "string", char: "char", character: jsonCharacter };
+const BARE: Notation = { quote: "", plain: RAW_TEXT, char: "[^<]", character: rawCharacter };
+
 class Converter {
   readonly #root: unknown;
   readonly #options: SchemaOptions;
@@ -107,13 +148,80 @@ class Converter {
       throw this.#fault("expected an object");
     }
     this.#measure();
-    const root = this.#compileRoot();
+    const root = this.#compileAny(this.#root);
     if (root === undefined) throw this.#fault("no value fits it");
     const rules = [...this.#rules].map(([name, body]) => `${name} ::= ${body}`);
     const text = [`root ::= ${root}`, ...rules, ...JSON_RULES].join("\n");
+    this.#refuseBranching(text);
+    return { root, rules };
+  }
+
+  convertMembers(end: string): ObjectRules {
+    const schema = this.#root as Schema;
+    this.#measure();
+    this.#checkKeywords(schema);
+    const properties = schema["properties"] ?? {};
+    if (!isSchema(properties)) throw this.#fault("expected an object as properties");
+    const required = new Set(schema["required"] === undefined ? [] : this.#array(schema, "required"));
+    const additional = schema["additionalProperties"];
+    const names = [...new Set([...Object.keys(properties), ...required])];
+    const members: MemberRules[] = [];
+    for (const name of names) {
+      if (typeof name !== "string") throw this.#fault("expected strings in required");
+      const value = this.#value(Object.hasOwn(properties, name) ? properties[name] : (additional ?? true), end);
+      if (value !== undefined) members.push({ name, required: required.has(name), ...value });
+      else if (required.has(name)) throw this.#fault("no value fits it");
+    }
+    const further = names.length > 0 ? undefined : this.#value(additional ?? true, end);
+    this.#checkCounts(schema, members, further !== undefined);
+    const rules = [...this.#rules].map(([name, body]) => `${name} ::= ${body}`);
+    const parts = [...members, ...(further === undefined ? [] : [further])].map(({ value }) => `(${value})`);
+    const root = `root ::= ${["[.]", ...parts].join(" ")}`;
+    this.#refuseBranching([root, ...rules, ...rawTextRules(end), ...JSON_RULES].join("\n"));
+    return { members, further, rules };
+  }
+
+  /** A member's value and the word that ends it; undefined when no value fits. */
+  #value(schema: unknown, end: string): Omit<MemberRules, "name" | "required"> | undefined {
+    const raw = this.#raw(schema, end);
+    if (raw !== undefined) return raw;
+    const value = this.#compileAny(schema);
+    return value === undefined ? undefined : { form: "json", value: `${value} ${literal(end)}` };
+  }
+
+  #raw(schema: unknown, end: string): Omit<MemberRules, "name" | "required"> | undefined {
+    const string = asRawString(schema, end, (reference) => this.#lookUp(reference));
+    if (string === undefined) return undefined;
+    const { values, isNullable } = string;
+    const form = isNullable ? "raw-or-null" : "raw";
+    if (values === undefined && this.#needsQuotes(string.schema)) return undefined;
+    this.#checkKeywords(string.schema);
+    const text =
+      values === undefined ? this.#string(string.schema, BARE) : this.#choice(values.map((value) => literal(value)));
+    if (text === undefined) return undefined;
+    // Any text holds the word `null` too.
+    if (text === RAW_TEXT) return { form, value: text };
+    const value = isNullable ? this.#choice([text, '"null"'])! : text;
+    return { form, value: `${value} ${literal(end)}` };
+  }
+
+  /** A pattern that can be held, but not without quotes. */
+  #needsQuotes({ pattern }: Schema): boolean {
+    if (typeof pattern !== "string") return false;
+    const fault = (notation: Notation) => {
+      try {
+        patternToGrammar(pattern, { any: notation.char, character: notation.character });
+        return false;
+      } catch (cause) {
+        return cause instanceof PatternFault;
+      }
+    };
+    return fault(BARE) && !fault(IN_JSON);
+  }
+
+  #refuseBranching(text: string): void {
     const fault = branchingFault(this.#check(text), { unions: this.#unions, beginnings: this.#beginnings });
     if (fault !== undefined) throw this.#fault(fault);
-    return { root, rules };
   }
 
   #check(text: string): Rules {
@@ -137,9 +245,10 @@ class Converter {
     }
   }
 
-  #compileRoot(): string | undefined {
+  /** As `#compile`, with a fault for what becomes too large. */
+  #compileAny(schema: unknown): string | undefined {
     try {
-      return this.#compile(this.#root);
+      return this.#compile(schema);
     } catch (cause) {
       if (!(cause instanceof TooLarge)) throw cause;
       throw this.#fault("it is too large once its alternatives are written out");
@@ -306,33 +415,34 @@ class Converter {
     return type;
   }
 
-  #string(schema: Schema): string | undefined {
+  #string(schema: Schema, { quote, plain, char, character }: Notation = IN_JSON): string | undefined {
     const least = this.#count(schema, "minLength") ?? 0;
     const most = this.#count(schema, "maxLength") ?? Infinity;
     if (least > most) return undefined;
     const { pattern, format } = schema;
+    const quoted = (body: string) => [quote, body, quote].filter((part) => part !== "").join(" ");
     if (pattern !== undefined) {
       if (typeof pattern !== "string") throw this.#fault("expected a string as pattern");
       if (format !== undefined) this.#cannot("format beside pattern");
-      const body = this.#pattern(pattern, least, most);
-      if (body !== undefined) return this.#rule(`"\\"" ${body} "\\""`);
+      const body = this.#pattern(pattern, least, most, character);
+      if (body !== undefined) return this.#rule(quoted(body));
     } else if (format !== undefined) {
       const body = typeof format === "string" ? FORMATS.get(format) : undefined;
       if (body === undefined) this.#cannot(`format ${show(format)}`);
       else {
         if (least > 0 || most < Infinity) this.#cannot("minLength or maxLength beside format");
-        return this.#rule(`"\\"" ${body} "\\""`);
+        return this.#rule(quoted(body));
       }
     }
-    if (least === 0 && most === Infinity) return "string";
-    return this.#rule(`"\\"" char${this.#times(least, most, "maxLength")} "\\""`);
+    if (least === 0 && most === Infinity) return plain;
+    return this.#rule(quoted(`${char}${this.#times(least, most, "maxLength")}`));
   }
 
-  #pattern(source: string, least: number, most: number): string | undefined {
+  #pattern(source: string, least: number, most: number, character: Notation["character"]): string | undefined {
     try {
       // All characters without those whose escapes would double the states.
-      const any = jsonCharacter(complement([[0, 0x1f]]))!;
-      const piece = patternToGrammar(source, this.#rule(any));
+      const any = character(complement([[0, 0x1f]]))!;
+      const piece = patternToGrammar(source, { any: this.#rule(any), character });
       if (piece.least < least || piece.most > most)
         this.#cannot("minLength or maxLength beside a pattern of other lengths");
       return piece.grammar;
@@ -549,21 +659,6 @@ interface KeyTree {
 
 function isSchema(value: unknown): value is Schema {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isRemark(keyword: string): boolean {
-  return [
-    "title",
-    "description",
-    "default",
-    "examples",
-    "example",
-    "$comment",
-    "$defs",
-    "definitions",
-    "$id",
-    "$schema",
-  ].includes(keyword);
 }
 
 function withConstAsEnum({ const: value, ...rest }: Schema): Schema {

@@ -1,4 +1,4 @@
-import { complement, jsonCharacter, type Ranges } from "./characters.ts";
+import { complement, type Ranges } from "./characters.ts";
 import { MAX_REPETITIONS } from "./gbnf-syntax.ts";
 
 /** A pattern beyond the subset: it cannot be enforced. */
@@ -51,15 +51,22 @@ interface Piece {
 }
 
 /**
- * A regular expression over a string's characters → the grammar of its JSON text without quotes, and how long the
- * string can be. Subset: characters, classes, groups, alternatives, repetitions, and anchors at both ends of the whole
- * or of its alternatives. `any` is the grammar of any character, for the sides that are not anchored.
+ * A regular expression over a string's characters → the grammar of its text in a notation, JSON's without quotes or
+ * another, and how long the string can be. Subset: characters, classes, groups, alternatives, repetitions, and anchors at both ends of the whole
+ * or of its alternatives.
  * Errors: PatternFault.
  */
-export function patternToGrammar(source: string, any: string): Piece {
+export function patternToGrammar(source: string, notation: PatternNotation): Piece {
   if (source.length > MAX_LENGTH) throw new PatternFault("it is too long");
   if (!isRegExp(source)) throw new PatternFault("it is not a regular expression");
-  return new PatternParser(Array.from(source), any).parse();
+  return new PatternParser(Array.from(source), notation).parse();
+}
+
+export interface PatternNotation {
+  /** The grammar of any character, for the sides that are not anchored. */
+  readonly any: string;
+  /** That of one of some characters; undefined where none can be written. */
+  readonly character: (ranges: Ranges) => string | undefined;
 }
 
 function isRegExp(source: string): boolean {
@@ -72,13 +79,13 @@ function isRegExp(source: string): boolean {
 
 class PatternParser {
   readonly #text: readonly string[];
-  readonly #any: string;
+  readonly #notation: PatternNotation;
   #at = 0;
   #depth = 0;
 
-  constructor(text: readonly string[], any: string) {
+  constructor(text: readonly string[], notation: PatternNotation) {
     this.#text = text;
-    this.#any = any;
+    this.#notation = notation;
   }
 
   parse(): Piece {
@@ -87,7 +94,7 @@ class PatternParser {
       const start = this.#take("^");
       const inner = this.#sequence();
       const end = this.#take("$");
-      const sides: Piece = { grammar: `${this.#any}*`, least: 0, most: Infinity };
+      const sides: Piece = { grammar: `${this.#notation.any}*`, least: 0, most: Infinity };
       branches.push(sequenceOf([...(start ? [] : [sides]), inner, ...(end ? [] : [sides])]));
     } while (this.#take("|"));
     if (this.#at < this.#text.length) throw new PatternFault("an anchor stands inside");
@@ -111,10 +118,16 @@ class PatternParser {
   #atom(): Piece {
     const next = this.#text[this.#at++]!;
     if (next === "(") return this.#group();
-    if (next === "[") return characters(this.#class());
-    if (next === ".") return characters(DOT);
+    if (next === "[") return this.#characters(this.#class());
+    if (next === ".") return this.#characters(DOT);
     if (next === "^") throw new PatternFault("an anchor stands inside");
-    return characters(next === "\\" ? this.#escape() : single(next));
+    return this.#characters(next === "\\" ? this.#escape() : single(next));
+  }
+
+  #characters(ranges: Ranges): Piece {
+    const grammar = this.#notation.character(ranges);
+    if (grammar === undefined) throw new PatternFault("a class has no character");
+    return { grammar, least: 1, most: 1 };
   }
 
   #group(): Piece {
@@ -211,12 +224,6 @@ function boundsOf(quantifier: string): [number, number] {
 function single(character: string): Ranges {
   const point = character.codePointAt(0)!;
   return [[point, point]];
-}
-
-function characters(ranges: Ranges): Piece {
-  const grammar = jsonCharacter(ranges);
-  if (grammar === undefined) throw new PatternFault("a class has no character");
-  return { grammar, least: 1, most: 1 };
 }
 
 function sequenceOf(pieces: readonly Piece[]): Piece {

@@ -17,6 +17,13 @@ const HINTS: readonly (readonly [string, readonly string[]])[] = [
   ["number", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]],
 ];
 
+const REMARKS = new Set("title description default examples example $comment $defs definitions $id $schema".split(" "));
+
+/** Keywords that say nothing about which values fit. */
+export function isRemark(keyword: string): boolean {
+  return REMARKS.has(keyword);
+}
+
 /** The types that a schema names, or else the one that its keywords speak of; undefined is any. */
 export function typesOf(schema: Schema): readonly string[] | undefined {
   const { type } = schema;

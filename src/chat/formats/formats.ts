@@ -1,4 +1,4 @@
-import { ID, type CallSyntax } from "../call-syntax.ts";
+import { ID, INDEX, type CallSyntax } from "../call-syntax.ts";
 
 /** Hermes, Qwen and many others; also the form for models whose own is not known here. */
 export const HERMES: CallSyntax = {
@@ -68,6 +68,40 @@ const FUNCTION_TAG: CallSyntax = {
   controlTokens: [],
 };
 
+/** Qwen3-Coder, and Qwen from 3.5 on. */
+const QWEN_XML: CallSyntax = {
+  section: ["", ""],
+  call: ["<tool_call>\n<function=", ">\n", "</function>\n</tool_call>"],
+  between: " ",
+  arguments: { before: "<parameter=", between: ">\n", end: "\n</parameter>", after: "\n" },
+  controlTokens: ["<tool_call>", "</tool_call>"],
+};
+
+const SEED_OSS: CallSyntax = {
+  section: ["", ""],
+  call: ["<seed:tool_call>\n<function=", ">\n", "</function>\n</seed:tool_call>"],
+  between: " ",
+  arguments: { before: "<parameter=", between: ">", end: "</parameter>", after: "\n" },
+  controlTokens: ["<seed:tool_call>", "</seed:tool_call>"],
+};
+
+/** GLM from 4.5 on; from 4.7 on without the line breaks. */
+const GLM: CallSyntax = {
+  section: ["", ""],
+  call: ["<tool_call>", " ", "</tool_call>"],
+  between: " ",
+  arguments: { before: "<arg_key>", between: "</arg_key> <arg_value>", end: "</arg_value>", after: " " },
+  controlTokens: ["<tool_call>", "</tool_call>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"],
+};
+
+/** Command R7B and Command A: one list of calls, numbered through the conversation. */
+const COMMAND: CallSyntax = {
+  section: ["<|START_ACTION|>[ ", " ]<|END_ACTION|>"],
+  call: [`{ "tool_call_id": "${INDEX}", "tool_name": "`, '", "parameters": ', " }"],
+  between: ", ",
+  controlTokens: ["<|START_ACTION|>", "<|END_ACTION|>"],
+};
+
 /**
  * The syntax that a chat template with tools teaches; undefined for one that is not known here.
  * Sources: the templates in the models' own files.
@@ -79,7 +113,11 @@ export function syntaxOf(template: string): CallSyntax | undefined {
     return has("[ARGS]") ? MISTRAL_NAMED : MISTRAL_LIST;
   }
   if (has("<｜tool▁calls▁begin｜>")) return has("```json") ? DEEPSEEK_FENCED : DEEPSEEK_PLAIN;
-  // Qwen3-Coder and GLM write arguments as XML.
+  if (has("<|START_ACTION|>", '"tool_call_id"')) return COMMAND;
+  if (has("<tool_call>", "<arg_key>")) return GLM;
+  if (has("<seed:tool_call>", "<parameter=")) return SEED_OSS;
+  if (has("<tool_call>", "<parameter=")) return QWEN_XML;
+  // Arguments as XML in a form that is not known here.
   if (has("<parameter=") || has("<arg_key>")) return undefined;
   if (has("<tool_call>")) return HERMES;
   if (has("<function=")) return FUNCTION_TAG;

@@ -4,36 +4,21 @@ import { test } from "node:test";
 import { AnswerParser, type AnswerPiece, type ParserOptions } from "../../../src/chat/answer-parser.ts";
 import { HERMES, syntaxOf } from "../../../src/chat/formats/formats.ts";
 import { tagsOf } from "../../../src/chat/thinking.ts";
+import { assertSortedBy, joined } from "./sorted.ts";
 import { OTHER_TAGS } from "./templates.ts";
 
-const names = new Set(["f", "get_x", "get"]);
+const tools = new Map(["f", "get_x", "get"].map((name) => [name, undefined]));
 
 function parse(pieces: readonly string[], options: Partial<ParserOptions> = {}): AnswerPiece[] {
   let count = 0;
   const newId = () => `call_${++count}`;
-  const parser = new AnswerParser({ thinking: "none", syntax: HERMES, names, newId, ...options });
+  const parser = new AnswerParser({ thinking: "none", syntax: HERMES, tools, newId, ...options });
   return [...pieces.flatMap((piece) => parser.push(piece)), ...parser.end()];
-}
-
-/** Neighbours of one kind joined, as a client joins them. */
-function join(pieces: readonly AnswerPiece[]): unknown[] {
-  const joined: { type: string; text?: string; call?: number; name?: string }[] = [];
-  for (const piece of pieces) {
-    const last = joined.at(-1);
-    if (last?.type === piece.type && "text" in piece && last.call === ("call" in piece ? piece.call : undefined)) {
-      last.text += piece.text;
-    } else joined.push({ ...piece });
-  }
-  return joined.map(({ type, text, name }) => (type === "call" ? `call ${name}` : `${type}: ${text}`));
 }
 
 /** Whatever the pieces in which a text arrives, it is sorted alike. */
 function assertSorted(text: string, expected: string[], options: Partial<ParserOptions> = {}): void {
-  assert.deepEqual(join(parse([text], options)), expected);
-  assert.deepEqual(join(parse(Array.from(text), options)), expected, "character by character");
-  for (let at = 1; at < text.length; at++) {
-    assert.deepEqual(join(parse([text.slice(0, at), text.slice(at)], options)), expected, `cut at ${at}`);
-  }
+  assertSortedBy((pieces) => parse(pieces, options), text, expected);
 }
 
 test("text before calls, calls in a row, and their arguments as they were written", () => {
@@ -77,9 +62,9 @@ test("without tools a call's text is text", () => {
 test("a call that is cut leaves nothing of its beginning in the text", () => {
   const whole = 'Well <tool_call>\n{"name": "f", "arguments": {"a": 1}}';
   for (let end = whole.indexOf("<tool_call>") + "<tool_call>".length; end < whole.indexOf(' {"a"'); end++) {
-    assert.deepEqual(join(parse([whole.slice(0, end)])), ["text: Well"]);
+    assert.deepEqual(joined(parse([whole.slice(0, end)])), ["text: Well"]);
   }
-  assert.deepEqual(join(parse([whole.slice(0, -5)])), ["text: Well", "call f", 'arguments: {"a"']);
+  assert.deepEqual(joined(parse([whole.slice(0, -5)])), ["text: Well", "call f", 'arguments: {"a"']);
 });
 
 test("names that begin alike are told apart", () => {
@@ -96,6 +81,10 @@ test("the syntaxes of other models", () => {
       '[TOOL_CALLS]f[CALL_ID]aB3456789[ARGS]{"a": 1}[TOOL_CALLS]get[CALL_ID]123456789[ARGS]{}',
     ],
     ["<function=x>", '<function=f>{"a": 1}</function><function=get>{}</function>'],
+    [
+      '<|START_ACTION|>"tool_call_id"',
+      '<|START_ACTION|>[\n    {"tool_call_id": "0", "tool_name": "f", "parameters": {"a": 1}},\n    {"tool_call_id": "12", "tool_name": "get", "parameters": {}}\n]<|END_ACTION|>',
+    ],
     [
       "<｜tool▁calls▁begin｜>",
       '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{"a": 1}<｜tool▁call▁end｜><｜tool▁call▁begin｜>get<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',

@@ -10,7 +10,7 @@ import type { Engine } from "../../../src/domain/engine.ts";
 import type { ChatMessage, SamplingOptions, ToolDefinition } from "../../../src/domain/generation.ts";
 import { creative, greedy } from "../../support/demo-model.ts";
 import { startWithTemplate } from "../../support/template-engine.ts";
-import { PLAIN, TEMPLATES, UNKNOWN } from "./templates.ts";
+import { FOREIGN, PLAIN, TEMPLATES, UNKNOWN } from "./templates.ts";
 
 const string = { type: "string", maxLength: 12 };
 const weather: ToolDefinition = {
@@ -74,11 +74,16 @@ const TRIGGERS: Record<keyof typeof TEMPLATES, string> = {
   "deepseek, plain": "<｜tool▁calls▁begin｜>",
   "deepseek, fenced": "<｜tool▁calls▁begin｜>",
   "functionary 3.1": "<function=",
+  "qwen 3 coder": "<tool_call>",
+  "seed-oss": "<seed:tool_call>",
+  "glm 4.5": "<tool_call>",
+  "command r7b": "<|START_ACTION|>",
 };
 const cases = [
   ...Object.entries(TEMPLATES).map(([name, template]) => [name, template, TRIGGERS[name as keyof typeof TRIGGERS]]),
   ["a template without tools", PLAIN, GENERIC],
   ["an unknown syntax", UNKNOWN, GENERIC],
+  ["an unknown syntax with a known word", FOREIGN, GENERIC],
 ] as const;
 for (const [name, template, trigger] of cases) {
   describe(`calls: ${name}`, () => {
@@ -112,6 +117,7 @@ for (const [name, template, trigger] of cases) {
         assert.equal(triggerOf(syntax), trigger);
         const text = running.engine.render(prompt);
         assert.ok(text.includes(trigger));
+        assert.ok(!text.includes("<invoke"), "the generic form stands in for one that is not known");
         const parts = [
           "The weather of a place",
           "get_weather",

@@ -85,6 +85,61 @@ export const TEMPLATES = {
       ),
       RESULT,
     ),
+  "qwen 3 coder":
+    TOOLS(
+      "Call by\\n<tool_call>\\n<function=name>\\n<parameter=name>\\nvalue\\n</parameter>\\n</function>\\n</tool_call>\\n",
+      "",
+    ) +
+    TURNS(
+      EACH_CALL(
+        `{{- '\\n<tool_call>\\n<function=' + call.function.name + '>\\n' -}}
+         {%- for name, value in call.function.arguments | items -%}
+           {{- '<parameter=' + name + '>\\n' -}}
+           {%- set value = value | tojson if value is mapping or (value is sequence and value is not string) else value | string -%}
+           {{- value -}}{{- '\\n</parameter>\\n' -}}
+         {%- endfor -%}
+         {{- '</function>\\n</tool_call>' -}}`,
+      ),
+      RESULT,
+    ),
+  "seed-oss":
+    TOOLS("Call by\\n<seed:tool_call>\\n<function=name>\\n<parameter=name>value</parameter>\\n</function>\\n", "") +
+    TURNS(
+      EACH_CALL(
+        `{{- '\\n<seed:tool_call>\\n<function=' + call.function.name + '>\\n' -}}
+         {%- for name, value in call.function.arguments | items -%}
+           {{- '<parameter=' + name + '>' -}}{{- value if value is string else value | string -}}{{- '</parameter>\\n' -}}
+         {%- endfor -%}
+         {{- '</function>\\n</seed:tool_call>' -}}`,
+      ),
+      RESULT,
+    ),
+  "glm 4.5":
+    TOOLS(
+      "Call by\\n<tool_call>{function-name}\\n<arg_key>{arg-key-1}</arg_key>\\n<arg_value>{arg-value-1}</arg_value>\\n",
+      "",
+    ) +
+    TURNS(
+      EACH_CALL(
+        `{{- '\\n<tool_call>' + call.function.name + '\\n' -}}
+         {%- for name, value in call.function.arguments.items() -%}
+           {{- '<arg_key>' + name + '</arg_key>\\n<arg_value>' -}}
+           {{- value | tojson(ensure_ascii=False) if value is not string else value -}}{{- '</arg_value>\\n' -}}
+         {%- endfor -%}
+         {{- '</tool_call>' -}}`,
+      ),
+      RESULT,
+    ),
+  "command r7b":
+    TOOLS("Write <|START_ACTION|> and a list of calls. ", "") +
+    TURNS(
+      `{%- if message.tool_calls -%}{{- '<|START_ACTION|>[\\n' -}}${EACH_CALL(
+        `{{- '    {"tool_call_id": "' -}}{{- loop.index0 -}}{{- '", "tool_name": "' + call.function.name + '", "parameters": ' -}}
+         {{- call.function.arguments | tojson -}}{{- '}' -}}`,
+        ",\\n",
+      )}{{- '\\n]<|END_ACTION|>' -}}{%- endif -%}`,
+      RESULT,
+    ),
 } as const;
 
 /** Knows nothing of tools. */
@@ -93,6 +148,16 @@ export const PLAIN = TURNS("", RESULT);
 /** Has tools, in a syntax that is not known. */
 export const UNKNOWN =
   TOOLS("Write <call name=x> ", "") + TURNS(EACH_CALL("{{- '<call name=' + call.function.name -}}"), RESULT);
+
+/** Says a word of a known syntax, and writes another. */
+export const FOREIGN =
+  TOOLS("Write <tool_call> ", "") +
+  TURNS(
+    EACH_CALL(
+      "{{- '|mm|<tool_call><invoke name=' + call.function.name + '>' -}}{{- call.function.arguments | tojson -}}",
+    ),
+    RESULT,
+  );
 
 /** Thinks, unless it is told not to. */
 export const QWEN_3 = PLAIN.replace(
