@@ -5,7 +5,7 @@ import { NO_DEFAULTS, type ModelDefaults } from "../domain/model-defaults.ts";
 import { schemaToGrammar } from "../grammar/json-schema.ts";
 import { readBody, schemaOf } from "../openai/body.ts";
 import { accepted, asIgnored, honoured, refused, type Field } from "../openai/field.ts";
-import { REPORT_FIELDS, SHARED_FIELDS, TEMPLATE_FIELDS } from "../openai/fields.ts";
+import { CHOICE_FIELDS, REPORT_FIELDS, SHARED_FIELDS, TEMPLATE_FIELDS } from "../openai/fields.ts";
 import { withSystem } from "../openai/messages.ts";
 import { toSettings, toTask, type RequestSettings } from "../openai/request.ts";
 import { invalidValue } from "../openai/refusal.ts";
@@ -37,6 +37,7 @@ const outputConfig = z.object(
 export const MESSAGE_FIELDS = {
   messages: honoured(messages, "the conversation to continue; an assistant's message at the end is gone on with"),
   max_tokens: honoured(integer(1), "tokens of the answer, required"),
+  n_predict: CHOICE_FIELDS.n_predict,
   system: honoured(system.optional(), "a system message in front"),
   ...SHARED_FIELDS,
   ...TEMPLATE_FIELDS,
@@ -91,7 +92,7 @@ function toRequest(fields: MessageBody, ignored: readonly string[], defaults: Mo
   const format = fields.output_config?.format ?? undefined;
   if (format !== undefined) refuseOtherForms(fields);
   const budget = fields.thinking?.type === "enabled" && typeof fields.thinking.budget_tokens === "number";
-  const generate = toTask({ ...fields, stop: fields.stop_sequences }, 1, fields.max_tokens);
+  const generate = toTask({ ...fields, stop: fields.stop_sequences }, 1, fields.n_predict ?? fields.max_tokens);
   const schema = { strict: false, param: "output_config.format.schema" };
   const named = toTools(fields.tools, fields.tool_choice);
   if (named.tools.length > 0 && fields.grammar !== undefined && fields.grammar !== "") {

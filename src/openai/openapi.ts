@@ -233,7 +233,12 @@ const ROUTES: Readonly<Record<string, Route>> = {
   "/assets/{name}": {
     get: { summary: "A file of the page", parameters: [assetName], answers: ["text/javascript", "text/css"] },
   },
-  "/": { get: { summary: "The model's name and links", answers: ["application/json", "text/html"] } },
+  "/": {
+    get: {
+      summary: "A page to talk to the model; as JSON, its name and links",
+      answers: ["text/html", "application/json"],
+    },
+  },
 };
 
 /** An OpenAPI 3.1 description of every route, made from the same tables that validate requests. */

@@ -125,6 +125,20 @@ describe("messages", () => {
     assert.deepEqual([message.stop_reason, message.usage.output_tokens], ["max_tokens", 2]);
   });
 
+  test("llama.cpp's n_predict is a limit as on the other routes: it wins, and may be 0", async () => {
+    for (const [n_predict, tokens] of [
+      [2, 2],
+      [0, 0],
+    ]) {
+      const response = await post({ n_predict }).expect(200);
+      const { stop_reason, usage } = response.body as Message;
+      assert.deepEqual([stop_reason, usage.output_tokens], ["max_tokens", tokens]);
+      assert.equal(response.get("x-ignored-params"), undefined);
+    }
+    const { body } = await post({ n_predict: -2 }).expect(400);
+    assert.match((body as { error: { message: string } }).error.message, /n_predict/);
+  });
+
   test("a stop sequence ends the answer and is named; none of it is in the text", async () => {
     const message = await answer({ stop_sequences: ["nowhere", " a test"] });
     assert.deepEqual([message.stop_reason, message.stop_sequence], ["stop_sequence", " a test"]);

@@ -353,6 +353,12 @@ describe("responses", () => {
     ["a temperature of 3", { input: "x", temperature: 3 }, "temperature", "invalid_value"],
     ["no tokens", { input: "x", max_output_tokens: 0 }, "max_output_tokens", "invalid_value"],
     ["an unknown format", { input: "x", text: { format: { type: "xml" } } }, "text.format.type", "invalid_value"],
+    [
+      "a format without its schema",
+      { input: "x", text: { format: { type: "json_schema", name: "x" } } },
+      "text.format.schema",
+      "missing_required_parameter",
+    ],
     ["a choice without tools", { input: "x", tool_choice: "required" }, "tool_choice", "invalid_value"],
     [
       "a hosted tool as choice",
@@ -368,6 +374,7 @@ describe("responses", () => {
     test(`${what} is refused as ${code} of ${param}`, async () => {
       const { body: answer } = await post(body).expect(400);
       assert.deepEqual([answer.error.param, answer.error.code], [param, code]);
+      assert.doesNotMatch(answer.error.message, /Invalid input|undefined/, "a sentence of ours");
     });
   }
 

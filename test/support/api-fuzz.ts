@@ -120,7 +120,11 @@ function check({ method, path }: FuzzRequest, response: Response, text: string):
     path.includes("/v1/messages") && !("code" in error) ? ["message", "type"] : ["message", "type", "param", "code"];
   for (const member of members) assert.ok(member in error, text);
   assert.ok(response.status < 500 || REFUSALS.has(String(error["type"])), `${response.status} ${text}`);
-  assert.doesNotMatch(String(error["message"]), /\bundefined\b|\[object |node_modules|\bat .+:\d+:\d+/, text);
+  assert.doesNotMatch(
+    String(error["message"]),
+    /\bundefined\b|Invalid input|\[object |node_modules|\bat .+:\d+:\d+/,
+    text,
+  );
   if (response.status === 429) assert.match(response.headers.get("retry-after") ?? "", /^\d+$/);
 }
 

@@ -22,7 +22,7 @@ const format = z.discriminatedUnion(
     z.object({
       type: z.literal("json_schema"),
       name: identifier(),
-      schema: z.unknown(),
+      schema: z.unknown().refine((schema) => schema !== undefined, { error: "a JSON Schema object" }),
       strict: nullable(boolean()),
       description: nullable(string()),
     }),

@@ -29,7 +29,8 @@ export function page(engine: Engine, { template, scriptHash }: PageFiles): Reque
   return (req, res) => {
     const model = engine.isReady ? engine.model.id : null;
     res.vary("Accept");
-    if (req.accepts(["json", "html"]) !== "html") {
+    // Who takes anything gets the page: JSON is for those who ask for it by name.
+    if (req.accepts(["html", "json"]) === "json") {
       res.json({ model, base_url: "v1/", links: { about: "about.json", models: "v1/models", health: "health" } });
       return;
     }

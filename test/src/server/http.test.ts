@@ -285,7 +285,7 @@ test("the model list has the members that OpenAI's, Anthropic's and llama.cpp's 
 
 test("the index says which model is here and where, for people and for programs", async () => {
   const app = appOf(new FakeEngine());
-  const { body } = await supertest(app).get("/").expect(200);
+  const { body } = await supertest(app).get("/").set("Accept", "application/json").expect(200);
   assert.deepEqual([body.model, body.base_url], ["tiny", "v1/"]);
   const page = await supertest(app).get("/").set("Accept", "text/html,*/*;q=0.8").expect(200);
   assert.match(page.text, /<h1>tiny<\/h1>/);

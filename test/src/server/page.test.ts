@@ -12,11 +12,16 @@ import { appOf } from "../../support/server.ts";
 const MOST_GZIPPED_BYTES = 150_000;
 const loading = () => new FakeEngine({ ready: new Promise(() => undefined) });
 
-test("browsers get the page, programs get JSON, from the same path", async () => {
+test("the page is what a request gets, unless it asks for JSON by name", async () => {
   const app = appOf(new FakeEngine());
-  const { text } = await supertest(app).get("/").set("Accept", "text/html").expect(200).expect("Content-Type", /html/);
-  assert.match(text, /<title>tiny · Pinference<\/title>/);
-  const { body } = await supertest(app).get("/").expect(200);
+  for (const accept of ["text/html", "*/*", "text/html,application/xhtml+xml,*/*;q=0.8", ""]) {
+    const request = supertest(app).get("/");
+    if (accept !== "") request.set("Accept", accept);
+    const { text } = await request.expect(200).expect("Content-Type", /^text\/html/);
+    assert.match(text, /<title>tiny · Pinference<\/title>/);
+  }
+  await supertest(app).get("/").set("Accept", "application/json, text/plain, */*").expect("Content-Type", /json/);
+  const { body } = await supertest(app).get("/").set("Accept", "application/json").expect(200);
   assert.deepEqual(body, {
     model: "tiny",
     base_url: "v1/",
