@@ -1,6 +1,7 @@
 /**
  * The network through one API node. This is the only file that imports the SDK: it builds, hashes, signs and broadcasts
- * messages. Uploads and states are asked for here, since the SDK hides the node's answers and loses large files.
+ * messages. Uploads are ours, and so are the questions of node-reader.ts, since the SDK hides the node's answers and
+ * loses large files.
  */
 import { importAccountFromPrivateKey } from "@aleph-sdk/ethereum";
 import {
@@ -17,38 +18,16 @@ import {
 import { CodedError } from "../../src/domain/errors.ts";
 import { parseItemHash, type FileHash, type ItemHash } from "../../src/domain/hash.ts";
 import type { BuiltImage, PinnedImage } from "../../src/domain/volume.ts";
-import {
-  balanceAnswer,
-  chooseEngine,
-  foundMessages,
-  listedMessages,
-  notProcessed,
-  priceAnswer,
-  readLimits,
-  readMessageState,
-  refusedBy,
-  requireAccepted,
-  requireShape,
-  toRejectedError,
-  type UploadWay,
-} from "./answers.ts";
+import { chooseEngine, notProcessed, refusedBy, requireAccepted, toRejectedError, type UploadWay } from "./answers.ts";
 import { parseApiServer, parseOwner, requireStartable, requireUnchanged } from "./checks.ts";
-import { estimateCost, nameOf, toCreditsPerHour, withoutTime, withSizes } from "./estimates.ts";
+import { estimateCost, nameOf, withoutTime, withSizes } from "./estimates.ts";
 import { SPENT_CODES } from "../messages/rejections.ts";
 import { isTimeout, orGiveUp, statusOf } from "./give-up.ts";
-import { askNode, interrupted, PASSING_STATUSES, pause, unreachable, type JsonAnswer } from "./http.ts";
+import { interrupted, PASSING_STATUSES, pause, unreachable } from "./http.ts";
 import { CHANNEL, toProgramContent, toStoreContent } from "./messages.ts";
-import type {
-  MessageState,
-  MessageStatus,
-  Network,
-  Outbox,
-  ProgramSpec,
-  TransferOptions,
-  UploadLimits,
-} from "./network.ts";
+import type { MessageState, MessageStatus, Network, Outbox, ProgramSpec, TransferOptions } from "./network.ts";
+import { NodeReader } from "./node-reader.ts";
 import { PATIENCE, type Patience } from "./patience.ts";
-import { readAggregate } from "./read-message.ts";
 import { uploadFile } from "./upload.ts";
 
 const FIRST_POLL_MS = 250;
@@ -56,9 +35,6 @@ const LONGEST_POLL_MS = 5000;
 /** The SDK reuses sockets that the node may have closed. */
 const BROADCAST_ATTEMPTS = 3;
 const MIB = 1_048_576;
-const PAGE_MESSAGES = 200;
-/** Of one type, of one owner: far more than anybody runs. */
-const MOST_PAGES = 100;
 
 export interface AlephNetworkOptions {
   /** Base URL of an API node. */
@@ -114,29 +90,20 @@ const NO_OUTBOX: Outbox = { get: () => undefined, put: () => Promise.resolve(), 
 
 type Account = ReturnType<typeof importAccountFromPrivateKey>;
 
-class AlephNodeNetwork implements AlephNetwork {
-  readonly apiServer: string;
+class AlephNodeNetwork extends NodeReader implements AlephNetwork {
   readonly address: string;
-  readonly owner: string;
   readonly #account: Account;
   readonly #outbox: Outbox;
-  readonly #patience: Patience;
 
   constructor(
     apiServer: string,
     account: Account,
     options: { readonly owner: string; readonly outbox: Outbox; readonly patience: Patience },
   ) {
-    this.apiServer = apiServer;
+    super(apiServer, options.owner, options.patience);
     this.address = account.address;
-    this.owner = options.owner;
     this.#account = account;
     this.#outbox = options.outbox;
-    this.#patience = options.patience;
-  }
-
-  async limits(signal?: AbortSignal): Promise<UploadLimits> {
-    return readLimits(await this.#ask("storage/limits.json", signal));
   }
 
   async pin(image: BuiltImage, options: TransferOptions = {}): Promise<PinnedImage> {
@@ -173,33 +140,11 @@ class AlephNodeNetwork implements AlephNetwork {
         path: image.path,
         bytes: image.bytes,
         metadata: JSON.stringify({ message, sync: true }),
-        idleMs: this.#patience.uploadMs,
+        idleMs: this.patience.uploadMs,
       },
       options,
     );
     requireAccepted(answer, image, fileHash, this.owner);
-  }
-
-  async holds(fileHash: FileHash, signal?: AbortSignal): Promise<boolean> {
-    const url = `${this.apiServer}/api/v0/storage/raw/${fileHash}`;
-    const answer = await askNode(url, { ...this.#asking(signal), method: "HEAD" });
-    if (answer.status === 200) return true;
-    if (answer.status === 404 || answer.status === 410) return false;
-    throw refusedBy(answer, `look for the file ${fileHash}`);
-  }
-
-  async findPin(fileHash: FileHash, signal?: AbortSignal): Promise<ItemHash | undefined> {
-    const query = new URLSearchParams({
-      contentHashes: fileHash,
-      owners: this.owner,
-      msgType: "STORE",
-      msgStatuses: "processed",
-      sortOrder: "1",
-      pagination: "1",
-    });
-    const answer = await this.#ask(`messages.json?${query.toString()}`, signal);
-    const [oldest] = requireShape(foundMessages, answer, "look for a pin").messages;
-    return oldest === undefined ? undefined : parseItemHash(oldest.item_hash);
   }
 
   async publish(program: ProgramSpec, signal?: AbortSignal): Promise<ItemHash> {
@@ -211,25 +156,8 @@ class AlephNodeNetwork implements AlephNetwork {
 
   async findProgram(program: ProgramSpec, signal?: AbortSignal): Promise<ItemHash | undefined> {
     const wanted = nameOf(withoutTime(toProgramContent(this.#author(), program)));
-    const found = await this.#owned("PROGRAM", signal);
+    const found = await this.owned("PROGRAM", signal);
     return found.find(({ content }) => nameOf(withoutTime(content)) === wanted)?.itemHash;
-  }
-
-  async programsUsing(refs: readonly ItemHash[], signal?: AbortSignal): Promise<readonly ItemHash[]> {
-    const found = await this.#owned("PROGRAM", signal);
-    return found
-      .filter(({ content }) => refs.some((ref) => JSON.stringify(content).includes(`"${ref}"`)))
-      .map(({ itemHash }) => itemHash);
-  }
-
-  async programsNamed(name: string, signal?: AbortSignal): Promise<readonly ItemHash[]> {
-    const found = await this.#owned("PROGRAM", signal);
-    return found
-      .filter(({ content }) => {
-        const { metadata, variables } = content as { metadata?: { name?: string }; variables?: object };
-        return metadata?.name === name && "PINFERENCE_MODEL" in (variables ?? {});
-      })
-      .map(({ itemHash }) => itemHash);
   }
 
   async forget(hashes: readonly ItemHash[], reason: string, signal?: AbortSignal): Promise<ItemHash> {
@@ -237,17 +165,9 @@ class AlephNodeNetwork implements AlephNetwork {
     return this.#send(MessageType.forget, key, () => ({ ...this.#author(), hashes: [...hashes], reason }), signal);
   }
 
-  async aggregate(address: string, key: string, signal?: AbortSignal) {
-    return readAggregate(this.apiServer, address, key, this.#asking(signal));
-  }
-
   async publishAggregate(key: string, content: object, signal?: AbortSignal): Promise<ItemHash> {
     const name = `aggregate:${this.apiServer}:${this.owner}:${key}:${nameOf(content)}`;
     return this.#send(MessageType.aggregate, name, () => ({ ...this.#author(), key, content }), signal);
-  }
-
-  async message(itemHash: ItemHash, signal?: AbortSignal): Promise<MessageState | undefined> {
-    return readMessageState(itemHash, await this.#ask(`messages/${itemHash}`, signal));
   }
 
   async estimateProgram(
@@ -257,62 +177,16 @@ class AlephNodeNetwork implements AlephNetwork {
   ): Promise<number> {
     const content = toProgramContent(this.#author(), program);
     requireStartable(content);
-    return estimateCost(this.apiServer, "PROGRAM", withSizes(content, sizes), this.#asking(signal));
+    return estimateCost(this.apiServer, "PROGRAM", withSizes(content, sizes), this.asking(signal));
   }
 
   async estimateStore(fileHash: FileHash, bytes: number, signal?: AbortSignal): Promise<number> {
     const content = { ...toStoreContent(this.#author(), fileHash), estimated_size_mib: bytes / MIB };
-    return estimateCost(this.apiServer, "STORE", content, this.#asking(signal));
-  }
-
-  async price(itemHash: ItemHash, signal?: AbortSignal): Promise<number> {
-    const answer = await this.#ask(`price/${itemHash}`, signal);
-    return toCreditsPerHour(requireShape(priceAnswer, answer, `read the price of ${itemHash}`).cost);
-  }
-
-  async runningCost(signal?: AbortSignal): Promise<number> {
-    const found = [...(await this.#owned("STORE", signal)), ...(await this.#owned("PROGRAM", signal))];
-    const paid = found.filter(({ content }) => (content["payment"] as { type?: string } | null)?.type === "credit");
-    let sum = 0;
-    for (const { itemHash } of paid) sum += await this.price(itemHash, signal);
-    return sum;
-  }
-
-  async credits(signal?: AbortSignal): Promise<number> {
-    const answer = await this.#ask(`addresses/${this.owner}/balance`, signal);
-    return requireShape(balanceAnswer, answer, "read the balance").credit_balance;
-  }
-
-  #ask(path: string, signal: AbortSignal | undefined): Promise<JsonAnswer> {
-    return askNode(`${this.apiServer}/api/v0/${path}`, this.#asking(signal));
-  }
-
-  #asking(signal: AbortSignal | undefined) {
-    return { signal, timeoutMs: this.#patience.answerMs };
+    return estimateCost(this.apiServer, "STORE", content, this.asking(signal));
   }
 
   #author() {
     return { address: this.owner, time: Date.now() / 1000 };
-  }
-
-  /** The owner's processed messages of a type, oldest first. */
-  async #owned(type: "PROGRAM" | "STORE", signal: AbortSignal | undefined) {
-    const found: { itemHash: ItemHash; content: Readonly<Record<string, unknown>> }[] = [];
-    for (let page = 1; page <= MOST_PAGES; page++) {
-      const query = new URLSearchParams({
-        owners: this.owner,
-        msgType: type,
-        msgStatuses: "processed",
-        sortOrder: "1",
-        pagination: String(PAGE_MESSAGES),
-        page: String(page),
-      });
-      const answer = await this.#ask(`messages.json?${query.toString()}`, signal);
-      const { messages } = requireShape(listedMessages, answer, `list the ${type} messages of ${this.owner}`);
-      found.push(...messages.map(({ item_hash, content }) => ({ itemHash: parseItemHash(item_hash), content })));
-      if (messages.length < PAGE_MESSAGES) break;
-    }
-    return found;
   }
 
   /** The message that an earlier run has signed for the same purpose, unless it is gone for good; else a new one. */
@@ -369,7 +243,7 @@ class AlephNodeNetwork implements AlephNetwork {
     const request = { message: hashed, account: this.#account, apiServer: this.apiServer, sync: true };
     for (let number = 1; ; number++) {
       try {
-        await orGiveUp(broadcast(request), this.#patience.answerMs, signal);
+        await orGiveUp(broadcast(request), this.patience.answerMs, signal);
         return;
       } catch (error) {
         if (signal?.aborted === true) throw interrupted();
@@ -385,12 +259,12 @@ class AlephNodeNetwork implements AlephNetwork {
   }
 
   async #waitUntilProcessed(itemHash: ItemHash, signal: AbortSignal | undefined): Promise<void> {
-    const deadline = Date.now() + this.#patience.processingMs;
+    const deadline = Date.now() + this.patience.processingMs;
     for (let delayMs = FIRST_POLL_MS; ; delayMs = Math.min(delayMs * 2, LONGEST_POLL_MS)) {
       const state = await this.message(itemHash, signal);
       if (state?.status === "processed") return;
       if (state !== undefined && state.status !== "pending") throw toRejectedError(state, this.owner);
-      if (Date.now() > deadline) throw notProcessed(itemHash, state?.status, this.#patience.processingMs, this.owner);
+      if (Date.now() > deadline) throw notProcessed(itemHash, state?.status, this.patience.processingMs, this.owner);
       await pause(delayMs, signal);
     }
   }
