@@ -25,6 +25,8 @@
  * It reaps its own children. Orphans go to process 1: that must be whoever started this, and wait for any child, since
  * Node.js cannot. After `halt` this ends with status 0, and process 1 should restart the machine.
  */
+import { uptime } from "node:os";
+
 import { announceReady } from "./announce.ts";
 import { Guest } from "./guest.ts";
 import { listenForHost } from "./listen-for-host.ts";
@@ -40,7 +42,7 @@ const guest = new Guest({ settings, log });
 // Nothing is awaited at the top level: in the runtime this is one CommonJS file.
 listenForHost(settings.guestSocket, guest, { fault, halted: () => process.exit(0) })
   .then(() => announceReady(settings.hostSocket))
-  .then((wasTold) => log(wasTold ? "ready" : "host_not_found"))
+  .then((wasTold) => log(wasTold ? "ready" : "host_not_found", sinceStart()))
   .catch(fail);
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void end());
@@ -49,6 +51,11 @@ if (settings.exitWithParent) process.stdin.resume().once("end", () => void end()
 async function end(): Promise<void> {
   await guest.halt();
   process.exit(0);
+}
+
+/** Milliseconds since the kernel's start, where the machine is the guest's own, and since that of this process. */
+function sinceStart() {
+  return { kernelMs: Math.round(uptime() * 1000), processMs: Math.round(performance.now()) };
 }
 
 function readSettings() {
