@@ -2,7 +2,7 @@
  * Writes a model with random weights, for benchmarks: speed does not depend on the values. Shapes are those of real
  * models; the tokenizer is the demo model's, filled up with tokens that no text becomes.
  *
- *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b, 1b, wide or small, in Q8_0; 7b in Q4_K_M
+ *   node dist/scripts/make-model.js SHAPE FILE      SHAPE: 0.5b, 0.5b-chain, 1b, wide or small, in Q8_0; 7b in Q4_K_M
  */
 import { closeSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -17,17 +17,30 @@ interface Shape {
   readonly context: number;
   /** Deviation of the logits, relative to what the weights give; default 1. */
   readonly sharpness?: number;
+  /** Each token is followed by that of the next number, whatever stood before. */
+  readonly isChain?: true;
   /** As llama.cpp mixes types in Q4_K_M, with an output matrix of its own; the header is filled up to so many bytes. */
   readonly mixed?: { readonly headerBytes: number };
 }
 
+const HALF: Shape = {
+  width: 896,
+  feedForward: 4864,
+  blocks: 24,
+  heads: 14,
+  kvHeads: 2,
+  vocabulary: 151_936,
+  context: 32_768,
+};
+
 /**
- * Of Qwen2.5 0.5B and of Llama 3.2 1B, with Qwen2's vocabulary; one that is nearly all vocabulary; the smallest that is
+ * Of Qwen2.5 0.5B, also as a model that says what it is to say, and of Llama 3.2 1B, with Qwen2's vocabulary; one that is nearly all vocabulary; the smallest that is
  * not computed as small models are (engine/load.ts, SMALL_BYTES); and one of the very tensors and size of
  * OpenHermes-2.5-Mistral-7B in Q4_K_M, 4,368,450,304 bytes, no two parts of which are equal.
  */
 const SHAPES = {
-  "0.5b": { width: 896, feedForward: 4864, blocks: 24, heads: 14, kvHeads: 2, vocabulary: 151_936, context: 32_768 },
+  "0.5b": HALF,
+  "0.5b-chain": { ...HALF, isChain: true },
   "1b": { width: 2048, feedForward: 8192, blocks: 16, heads: 32, kvHeads: 8, vocabulary: 151_936, context: 32_768 },
   wide: {
     width: 64,
@@ -195,7 +208,7 @@ interface Tensor {
   readonly type: number;
 }
 
-function tensorsOf({ width, feedForward, blocks, heads, kvHeads, vocabulary, mixed }: Shape): Tensor[] {
+function tensorsOf({ width, feedForward, blocks, heads, kvHeads, vocabulary, mixed, isChain }: Shape): Tensor[] {
   const kvWidth = (width / heads) * kvHeads;
   const usual = mixed === undefined ? Q8_0 : Q4_K;
   const fine = mixed === undefined ? Q8_0 : Q6_K;
@@ -225,7 +238,7 @@ function tensorsOf({ width, feedForward, blocks, heads, kvHeads, vocabulary, mix
     ];
   };
   const all = Array.from({ length: blocks }, (_, index) => block(index)).flat();
-  const output = mixed === undefined ? [] : [matrix("output.weight", width, vocabulary, fine)];
+  const output = mixed === undefined && isChain === undefined ? [] : [matrix("output.weight", width, vocabulary, fine)];
   return [matrix("token_embd.weight", width, vocabulary), ...all, norm("output_norm.weight"), ...output];
 }
 
@@ -284,19 +297,32 @@ export function writeModel(name: ShapeName, path: string): void {
   write(header);
   for (const tensor of tensors) {
     write(Buffer.alloc(aligned(at) - at));
-    const scale = tensor.name === "output_norm.weight" ? (shape.sharpness ?? 1) : 1;
+    const scale = normOf(tensor.name, shape);
     const [kind, blocks] = [BLOCK_TYPES[tensor.type], kinds.get(tensor.type)];
     if (kind === undefined || blocks === undefined) {
       write(Buffer.from(new Float32Array(weightsOf(tensor)).fill(scale).buffer));
       continue;
     }
-    for (let left = bytesOf(tensor); left > 0; left -= blocks.length) {
+    let left = bytesOf(tensor);
+    if (shape.isChain === true && tensor.name === "output.weight") {
+      // Each row is what the token before has as its embedding.
+      const row = left / shape.vocabulary;
+      write(blocks.subarray(0, row));
+      left -= row;
+    }
+    for (; left > 0; left -= blocks.length) {
       if (shape.mixed !== undefined) makeUnlike(blocks, kind, (written += 1));
       write(blocks.subarray(0, Math.min(left, blocks.length)));
     }
   }
   closeSync(file);
   renameSync(part, path);
+}
+
+function normOf(name: string, { sharpness = 1, isChain }: Shape): number {
+  if (name === "output_norm.weight") return sharpness;
+  // What the blocks add is nothing beside the token's embedding then.
+  return isChain === true ? 0.001 : 1;
 }
 
 /** With a description that fills it up to `wantedBytes`, alignment included, where they are given. */

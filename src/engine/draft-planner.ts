@@ -1,4 +1,4 @@
-import { chooseDraftLength, Drafter, LONGEST_DRAFT, type Proposal } from "./drafts.ts";
+import { chooseSize, draftedOf, Drafter, LONGEST_DRAFT, type Proposal } from "./drafts.ts";
 import type { NativeContext, Token } from "./native.ts";
 import type { Part, Running } from "./running.ts";
 import { cutSlot, TILE, type Slot } from "./slots.ts";
@@ -40,9 +40,11 @@ export class DraftPlanner {
       const proposal = this.#propose(slot, running);
       return [{ slot, running, proposal, certain: Math.min(running.pending.length, this.#most) }];
     });
-    const length = chooseDraftLength(generating, this.#costs);
-    return generating.map(({ slot, running, certain, proposal }) => {
-      const draft = proposal?.tokens.slice(0, Math.max(length, running.job.draft.least ?? 0)) ?? [];
+    const size = chooseSize(generating, this.#costs);
+    return generating.map((candidate) => {
+      const { slot, running, certain, proposal } = candidate;
+      const length = Math.max(draftedOf(candidate, size), running.job.draft.least ?? 0);
+      const draft = proposal?.tokens.slice(0, length) ?? [];
       if (proposal !== undefined && draft.length === 0) running.drafter?.learn(0, 0);
       const tokens = Uint32Array.from([...running.pending.slice(0, certain), ...draft]);
       return { slot, running, tokens, isPrompt: false, drafted: draft.length };

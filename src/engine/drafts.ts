@@ -5,7 +5,7 @@
  */
 import { Lookup } from "./lookup.ts";
 import type { Token } from "./native.ts";
-import type { StepCosts } from "./step-costs.ts";
+import { BLOCK, type StepCosts } from "./step-costs.ts";
 
 /** Most tokens of a draft; with the tokens before it, it stays below a tile. */
 export const LONGEST_DRAFT = 32;
@@ -70,25 +70,32 @@ export interface Candidate {
   readonly proposal: Proposal | undefined;
 }
 
-const LENGTHS = [1, 2, 3, 4, 6, 8, 12, 16, 24, LONGEST_DRAFT];
+/** Few tokens, then whole blocks of them: any other number costs as much as the next one here. */
+const SIZES = [2, 3, ...Array.from({ length: Math.ceil(LONGEST_DRAFT / BLOCK) }, (_, index) => (index + 1) * BLOCK)];
 
-/** The length of all drafts of a batch that gives the most tokens for its time; 0 where none pays. */
-export function chooseDraftLength(candidates: readonly Candidate[], costs: StepCosts): number {
+/** The tokens of a sequence in a batch, drafts included, that give the most of them for its time; 0 where no draft pays. */
+export function chooseSize(candidates: readonly Candidate[], costs: StepCosts): number {
   let best = 0;
   let bestRate = rateOf(candidates, 0, costs);
   if (candidates.every(({ proposal }) => proposal === undefined)) return 0;
-  for (const length of LENGTHS) {
-    const rate = rateOf(candidates, length, costs);
-    if (rate > bestRate) [best, bestRate] = [length, rate];
+  for (const size of SIZES) {
+    const rate = rateOf(candidates, size, costs);
+    if (rate > bestRate) [best, bestRate] = [size, rate];
   }
   return best;
 }
 
+/** How much of a draft a sequence takes in a batch of such a size. */
+export function draftedOf({ certain, proposal }: Candidate, size: number): number {
+  return Math.min(Math.max(size - certain, 0), proposal?.tokens.length ?? 0);
+}
+
 /** Expected tokens for each millisecond. */
-function rateOf(candidates: readonly Candidate[], length: number, costs: StepCosts): number {
+function rateOf(candidates: readonly Candidate[], size: number, costs: StepCosts): number {
   let gained = 0;
-  const sizes = candidates.map(({ certain, proposal }) => {
-    const drafted = Math.min(length, proposal?.tokens.length ?? 0);
+  const sizes = candidates.map((candidate) => {
+    const { certain, proposal } = candidate;
+    const drafted = draftedOf(candidate, size);
     let likely = 1;
     gained += certain;
     for (let index = 0; index < drafted; index++) gained += likely *= proposal!.chance;

@@ -5,15 +5,18 @@
  *   npm run bench:compare -- MODEL.gguf [--rounds 3] [--only TEXT]
  */
 import { execFileSync } from "node:child_process";
-import { availableParallelism, cpus } from "node:os";
-import { basename } from "node:path";
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, cpus, tmpdir } from "node:os";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { demoModelPath } from "../../../test/support/demo-model.ts";
+import { writeModel } from "../../make-model.ts";
 import { median, printTable } from "../table.ts";
-import { LINES } from "./lines.ts";
+import { type Line, LINES } from "./lines.ts";
 import { buildPeer } from "./peer.ts";
 import { PREFIX_LINES, preparePinned } from "./prefix-lines.ts";
+import { REPEATING_LINES } from "./repeating-lines.ts";
 import { BenchedServer, type ServerOptions } from "./servers.ts";
 
 const { values, positionals } = parseArgs({
@@ -67,32 +70,31 @@ async function compare(options: ServerOptions, path: string): Promise<Row[]> {
   const ours = await BenchedServer.ours(options);
   const theirs = await BenchedServer.peer(path, options);
   try {
-    for (const line of LINES.filter(({ name }) => name.includes(values.only))) {
-      const seen = { ours: [] as number[], theirs: [] as number[] };
-      try {
-        for (let round = 0; round < rounds; round++) {
-          seen.ours.push(await line.measure(ours, round));
-          seen.theirs.push(await line.measure(theirs, round));
-        }
-        const unit = line.lessIsBetter === true ? `${line.unit}, less is better` : line.unit;
-        rows.push(toRow(line.name, unit, line.goal, median(seen.ours), median(seen.theirs)));
-      } catch (error) {
-        rows.push({
-          what: line.name,
-          unit: "",
-          ours: "",
-          "llama-server": "",
-          ratio: (error as Error).message,
-          goal: line.goal,
-        });
-      }
-      console.error(`  ${line.name}: ${rows.at(-1)?.["ratio"]}`);
-    }
+    const lines = LINES.filter(({ name }) => name.includes(values.only));
+    for (const line of lines) rows.push(await measure(line, ours, theirs));
     rows.push(toRow("resident memory", "MiB, less is better", "≤ + 200 MiB", ours.residentMiB(), theirs.residentMiB()));
   } finally {
     await Promise.all([ours.stop(), theirs.stop()]);
   }
   return rows;
+}
+
+async function measure(line: Line, ours: BenchedServer, theirs: BenchedServer): Promise<Row> {
+  const { name, goal } = line;
+  const seen = { ours: [] as number[], theirs: [] as number[] };
+  let row: Row;
+  try {
+    for (let round = 0; round < rounds; round++) {
+      seen.ours.push(await line.measure(ours, round));
+      seen.theirs.push(await line.measure(theirs, round));
+    }
+    const unit = line.lessIsBetter === true ? `${line.unit}, less is better` : line.unit;
+    row = toRow(name, unit, goal, median(seen.ours), median(seen.theirs));
+  } catch (error) {
+    row = { what: name, unit: "", ours: "", "llama-server": "", ratio: (error as Error).message, goal };
+  }
+  console.error(`  ${name}: ${row["ratio"]}`);
+  return row;
 }
 
 async function startTime(start: () => Promise<BenchedServer>): Promise<number> {
@@ -117,6 +119,25 @@ async function requestsPerSecond(server: BenchedServer): Promise<number> {
     }),
   );
   return (clients * each * 1000) / (performance.now() - startedAt);
+}
+
+async function compareRepeating(path: string): Promise<Row[]> {
+  const lines = REPEATING_LINES.filter(({ name }) => name.includes(values.only));
+  if (lines.length === 0) return [];
+  const directory = mkdtempSync(join(tmpdir(), "pinference-bench-"));
+  const chain = join(directory, "chain.gguf");
+  writeModel("0.5b-chain", chain);
+  const options = { model: chain, slots: 4, contextLength: 1024, threads };
+  const ours = await BenchedServer.ours(options);
+  const theirs = await BenchedServer.peer(path, options);
+  try {
+    const rows: Row[] = [];
+    for (const line of lines) rows.push(await measure(line, ours, theirs));
+    return rows;
+  } finally {
+    await Promise.all([ours.stop(), theirs.stop()]);
+    rmSync(directory, { recursive: true });
+  }
 }
 
 async function compareTiny(path: string): Promise<Row> {
@@ -164,8 +185,9 @@ async function comparePrefixes(path: string): Promise<Row[]> {
   return rows;
 }
 
-const isOfPrefixes = values.only !== "" && PREFIX_LINES.some(({ name }) => name.includes(values.only));
-const rows = isOfPrefixes ? [] : await compare({ model, slots: 16, contextLength: 4608, threads }, peer.path);
+const isUsual = values.only === "" || LINES.some(({ name }) => name.includes(values.only));
+const rows = isUsual ? await compare({ model, slots: 16, contextLength: 4608, threads }, peer.path) : [];
+rows.push(...(await compareRepeating(peer.path)));
 rows.push(...(await comparePrefixes(peer.path)));
 if (values.only === "") rows.push(await compareTiny(peer.path));
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();

@@ -27,7 +27,7 @@ export function tokensOf(count: number, seed: number): number[] {
   });
 }
 
-const greedy = { temperature: 0, ignore_eos: true, cache_prompt: true };
+export const greedy = { temperature: 0, ignore_eos: true, cache_prompt: true };
 const sampled = { temperature: 0.8, top_k: 40, ignore_eos: true, seed: 1 };
 let prompts = 0;
 /** A number that no earlier prompt had. */
@@ -38,7 +38,7 @@ async function prompt(server: BenchedServer, tokens: readonly number[], more: ob
 }
 
 /** Tokens a second of a stream after its first. */
-async function decode(server: BenchedServer, tokens: number, more: object): Promise<number> {
+export async function decode(server: BenchedServer, tokens: number, more: object): Promise<number> {
   const { firstMs, totalMs } = await server.post(NATIVE, {
     prompt: tokensOf(32, fresh(0)),
     n_predict: tokens,
@@ -83,12 +83,6 @@ export const LINES: readonly Line[] = [
     unit: "tokens/s",
     measure: (server) => together(server, streams, 32),
   })),
-  {
-    name: "decode that repeats itself (greedy)",
-    goal: "≥ 1.8",
-    unit: "tokens/s",
-    measure: (server) => decode(server, 192, { ...greedy, repeat_penalty: 1 }),
-  },
   {
     name: "JSON of a schema, mostly forced",
     goal: "≥ 1.8",

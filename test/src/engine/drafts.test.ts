@@ -8,7 +8,7 @@ import {
   type GenerateRequest,
   type SamplingOptions,
 } from "../../../src/domain/generation.ts";
-import { chooseDraftLength, Drafter } from "../../../src/engine/drafts.ts";
+import { chooseSize, Drafter } from "../../../src/engine/drafts.ts";
 import { Lookup } from "../../../src/engine/lookup.ts";
 import { StepCosts } from "../../../src/engine/step-costs.ts";
 import { startDemoEngine } from "../../support/demo-engine.ts";
@@ -48,16 +48,16 @@ describe("how much is guessed", () => {
   const proposal = (chance: number, length = 40) => ({ tokens: Array.from({ length }, () => 1), chance });
 
   test("long where guesses are good, not at all where they are bad", () => {
-    const lengthAt = (chance: number) => chooseDraftLength([{ certain: 1, proposal: proposal(chance) }], known);
-    assert.equal(lengthAt(0.1), 0);
-    assert.ok(lengthAt(0.7) >= 2);
-    assert.ok(lengthAt(0.98) > lengthAt(0.7));
-    assert.equal(chooseDraftLength([{ certain: 1, proposal: undefined }], known), 0);
+    const sizeAt = (chance: number) => chooseSize([{ certain: 1, proposal: proposal(chance) }], known);
+    assert.equal(sizeAt(0.1), 0);
+    assert.ok(sizeAt(0.7) >= 2);
+    assert.ok(sizeAt(0.98) > sizeAt(0.7));
+    assert.equal(chooseSize([{ certain: 1, proposal: undefined }], known), 0);
   });
 
   test("beside streams that guess nothing a further pass has to pay", () => {
     const others = Array.from({ length: 7 }, () => ({ certain: 1, proposal: undefined }));
-    assert.equal(chooseDraftLength([...others, { certain: 1, proposal: proposal(0.7) }], known), 0);
+    assert.equal(chooseSize([...others, { certain: 1, proposal: proposal(0.7) }], known), 0);
   });
 
   test("a drafter learns, and tries again after a while", () => {
