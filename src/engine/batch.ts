@@ -16,8 +16,7 @@ import type { IdlePrefixes } from "./idle-prefixes.ts";
 import type { Job } from "./job.ts";
 import type { NativeContext, Token } from "./native.ts";
 import { sharePromptBudget } from "./prompt-budget.ts";
-import type { Sampler } from "./sampler.ts";
-import type { Part, Running } from "./running.ts";
+import { createSampler, type Part, type Running } from "./running.ts";
 import { Seating } from "./seating.ts";
 import { createSlots, cutSlot, extendSlot, TILE, type Slot } from "./slots.ts";
 
@@ -279,7 +278,10 @@ export class Scheduler {
   async #sampleRows(slot: Slot<Running>, running: Running, rows: Uint32Array, draft: Uint32Array): Promise<number> {
     let agreed = 0;
     for (let isRight = true; isRight;) {
-      const tokens = await this.#draw(rows[agreed]!, running);
+      const tokens = await this.#draw(rows[agreed]!, running).catch((error: unknown) => {
+        this.#fail(slot, running, error);
+        return [];
+      });
       if (running.cancelled || slot.job !== running) break;
       if (running.produced === 0) running.job.onPrompt();
       for (const token of tokens) {
@@ -345,6 +347,13 @@ export class Scheduler {
     running.job.onEnd(reason);
   }
 
+  /** One answer's own fault: what the others hold is sound. */
+  #fail(slot: Slot<Running>, running: Running, error: unknown): void {
+    if (slot.job !== running) return;
+    this.#release(slot);
+    if (!running.cancelled) running.job.onError(error);
+  }
+
   #release(slot: Slot<Running>): void {
     slot.job?.sampler.dispose();
     slot.job = undefined;
@@ -375,16 +384,6 @@ export class Scheduler {
 
 function rowsFrom(first: number, length: number): Uint32Array {
   return Uint32Array.from({ length: length - first }, (_, index) => first + index);
-}
-
-/** What one job asks for must not end the others. */
-function createSampler(job: Job): Sampler | undefined {
-  try {
-    return job.createSampler();
-  } catch (error) {
-    job.onError(error);
-    return undefined;
-  }
 }
 
 function shuttingDown(): CodedError {

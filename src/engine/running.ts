@@ -27,3 +27,13 @@ export interface Part {
   /** How many of the tokens, at their end, are only guessed. */
   readonly drafted: number;
 }
+
+/** What one job asks for must not end the others. */
+export function createSampler(job: Job): Sampler | undefined {
+  try {
+    return job.createSampler();
+  } catch (error) {
+    job.onError(error);
+    return undefined;
+  }
+}

@@ -278,6 +278,34 @@ test("a job whose sampler cannot be made fails alone", async () => {
   await scheduler.close();
 });
 
+test("a job whose sampler fails while it draws fails alone, and its slot serves the next", async () => {
+  const { scheduler } = schedulerOf(2);
+  const good = jobOf(range(1, 50), 30);
+  const bad = jobOf(range(3, 50), 30, {
+    createSampler: () => {
+      let drawn = 0;
+      return {
+        sample: async (context, row) => {
+          if (++drawn > 3) throw new Error("no number");
+          return (context as FakeContext).choose(row);
+        },
+        dispose: () => undefined,
+      };
+    },
+  });
+  for (const { job } of [good, bad]) scheduler.add(job);
+  await Promise.all([good.settled, bad.settled]);
+  assert.match(String(bad.outcome.error), /no number/);
+  assert.deepEqual(good.outcome.tokens, answerTo(range(1, 50), 30));
+  assert.equal(good.outcome.error, undefined);
+  const next = jobOf(range(3, 50), 5);
+  scheduler.add(next.job);
+  await next.settled;
+  assert.deepEqual(next.outcome.tokens, answerTo(range(3, 50), 5));
+  assert.ok(scheduler.slots.every(({ busy }) => !busy));
+  await scheduler.close();
+});
+
 test("a job that comes after close is refused, not forgotten", async () => {
   const { scheduler } = schedulerOf();
   await scheduler.close();
