@@ -66,6 +66,10 @@ export class BenchedServer {
     return await new BenchedServer("llama-server", child, port).#ready();
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   async post(path: string, body: object, signal?: AbortSignal): Promise<Seen> {
     const startedAt = performance.now();
     const asking = request({
@@ -109,7 +113,7 @@ export class BenchedServer {
 
   /** Resident memory in MiB. Linux only. */
   residentMiB(): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
     return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1024;
   }
 
