@@ -5,6 +5,7 @@ const WORDS = {
   text: { param: "prompt", noun: "prompt" },
   infill: { param: "prompt", noun: "prompt" },
   embedding: { param: "input", noun: "input" },
+  ranking: { param: "documents", noun: "query and documents" },
 } as const;
 
 /** The refusal of a prompt that fills the context, in OpenAI's words and with llama.cpp's members. `bound` may say "at least ". */

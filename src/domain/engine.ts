@@ -27,6 +27,14 @@ export interface Embedding {
   readonly tokens: number;
 }
 
+/** What a ranking head makes of a query and a document. */
+export interface Score {
+  /** The higher, the better; some models give numbers from 0 to 1, others any. */
+  readonly score: number;
+  /** Of both and of what the model puts around them. */
+  readonly tokens: number;
+}
+
 export interface SlotStatus {
   readonly id: number;
   readonly busy: boolean;
@@ -99,6 +107,11 @@ export interface Engine {
    * which is seen between two pieces of text.
    */
   embed(inputs: readonly TokenizedParts[], signal: AbortSignal): Promise<readonly Embedding[]>;
+  /**
+   * The scores of documents for a query, in their order, by the model's ranking head. Text is never parsed for control
+   * tokens. Errors: as `embed` (`param` is `documents`); `not_supported` where the model has no such head.
+   */
+  rank(query: string, documents: readonly string[], signal: AbortSignal): Promise<readonly Score[]>;
   /** Tokens of a prompt, exactly as `generate` would count them; a prompt beyond the context is counted too. */
   count(prompt: Prompt): Promise<number>;
   /** The prompt as the model would read it. Errors: `invalid_value` where its template refuses; `not_supported` for a gap. */

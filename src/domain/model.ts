@@ -31,6 +31,8 @@ export interface ModelCard {
   readonly eosToken: string;
   /** Whether the model has fill-in-the-middle tokens, and so takes `infill` prompts. */
   readonly hasInfill: boolean;
+  /** Whether the model has a head that scores documents, and so takes `rank`. */
+  readonly canRank: boolean;
   /** Stable for the same model file, engine build and version. */
   readonly fingerprint: string;
 }

@@ -1,4 +1,4 @@
-import type { Embedding } from "../domain/engine.ts";
+import type { Embedding, Score } from "../domain/engine.ts";
 import { contextLengthExceeded } from "../domain/context-length.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { MetadataOverrides, Native, NativeContext, NativeModel, Token } from "./native.ts";
@@ -60,12 +60,30 @@ export class Embedder {
 
   /** Errors: as `Engine.embed`. */
   async embed(inputs: readonly (readonly Token[])[], isOver: () => boolean): Promise<readonly Embedding[]> {
-    const { contextLength, queueLength } = this.#options;
     if (this.#pooling === RANK) {
       throw new CodedError("not_supported", "This model ranks documents and makes no embeddings; ask another model.");
     }
+    return this.#inTurn("embedding", inputs, isOver);
+  }
+
+  /** Errors: as `Engine.rank`. */
+  async rank(inputs: readonly (readonly Token[])[], isOver: () => boolean): Promise<readonly Score[]> {
+    if (this.#pooling !== RANK) {
+      throw new CodedError("not_supported", "This model has no head that ranks documents; ask another model.");
+    }
+    const results = await this.#inTurn("ranking", inputs, isOver);
+    // A head with several labels has the one that says yes first.
+    return results.map(({ vector, tokens }) => ({ score: vector[0]!, tokens }));
+  }
+
+  async #inTurn(
+    kind: "embedding" | "ranking",
+    inputs: readonly (readonly Token[])[],
+    isOver: () => boolean,
+  ): Promise<readonly Embedding[]> {
+    const { contextLength, queueLength } = this.#options;
     for (const { length } of inputs) {
-      if (length > contextLength) throw contextLengthExceeded("embedding", length, contextLength);
+      if (length > contextLength) throw contextLengthExceeded(kind, length, contextLength);
     }
     if (this.#waiting > queueLength) {
       throw new CodedError("rate_limit_exceeded", "Too many requests for embeddings wait already. Try again later.");

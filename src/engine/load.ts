@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
-import type { Embedding, Engine, EngineStatus, Generation, TokenizeOptions } from "../domain/engine.ts";
+import type { Embedding, Engine, EngineStatus, Generation, Score, TokenizeOptions } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
 import type { ChatPrompt, GenerateRequest, InfillPrompt, Prompt, TokenizedParts } from "../domain/generation.ts";
 import type { ModelCard } from "../domain/model.ts";
@@ -115,6 +115,16 @@ class LlamaEngine implements Engine {
       const tokenized: Token[][] = [];
       for (const parts of inputs) tokenized.push(await prompts.document(parts, contextLength, isOver));
       return embedder.embed(tokenized, isOver);
+    });
+  }
+
+  async rank(query: string, documents: readonly string[], signal: AbortSignal): Promise<readonly Score[]> {
+    const { prompts, embedder, contextLength } = this.#require();
+    const isOver = () => signal.aborted || this.#closing.signal.aborted;
+    return this.#prepare(async () => {
+      const pairs: Token[][] = [];
+      for (const document of documents) pairs.push(await prompts.pair(query, document, contextLength, isOver));
+      return embedder.rank(pairs, isOver);
     });
   }
 
@@ -256,7 +266,7 @@ class LlamaEngine implements Engine {
       isExact,
       idle,
     });
-    const prompts = new PromptBuilder(native, model, vocabulary, template, contextLength);
+    const prompts = new PromptBuilder(native, model, vocabulary, template, contextLength, header.ranking);
     this.#loaded = {
       native,
       model,
@@ -280,6 +290,7 @@ class LlamaEngine implements Engine {
         ...(await describe(this.#options, header, model, vocabulary, contextLength)),
         chatTemplate: template,
         hasInfill: prompts.hasInfill,
+        canRank: prompts.hasPairs,
         bosToken: prompts.bosToken,
         eosToken: prompts.eosToken,
       },
@@ -339,7 +350,7 @@ async function describe(
   model: NativeModel,
   vocabulary: Vocabulary,
   contextLength: number,
-): Promise<Omit<ModelCard, "chatTemplate" | "hasInfill" | "bosToken" | "eosToken">> {
+): Promise<Omit<ModelCard, "chatTemplate" | "hasInfill" | "canRank" | "bosToken" | "eosToken">> {
   const { mtimeMs } = await stat(options.modelPath);
   const bytes = model.getTotalSize();
   const identity = [options.modelId, bytes, header.parameterCount, header.quantization, contextLength].join("|");

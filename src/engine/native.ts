@@ -41,6 +41,7 @@ export interface NativeModel {
   isEogToken(token: Token): boolean;
   tokenBos(): Token;
   tokenEos(): Token;
+  sepToken(): Token;
   shouldPrependBosToken(): boolean;
   shouldAppendEosToken(): boolean;
   /** The fill-in-the-middle tokens; -1 where the model has none. */

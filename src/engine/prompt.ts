@@ -9,9 +9,11 @@ import type {
   TextPrompt,
   TokenizedParts,
 } from "../domain/generation.ts";
+import type { RankingFacts } from "../gguf/gguf-header.ts";
 import { Infill } from "./infill.ts";
 import { SHAPES } from "./message-shapes.ts";
 import type { Native, NativeModel, NativeRenderer, Token } from "./native.ts";
+import { Pairs } from "./pairs.ts";
 import { mapValue, Marks, PLAIN, PLAIN_WORD, surroundings, toVariables, type Mapper } from "./template-variables.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -36,13 +38,21 @@ export class PromptBuilder {
   /** What the model wants at a document's end. */
   readonly #end: Token | undefined;
   readonly #infill: Infill | undefined;
+  readonly #pairs: Pairs | undefined;
   #lastPiece: Promise<unknown> = Promise.resolve();
 
   static templateOf(fromFile: string | undefined): string {
     return fromFile ?? CHATML;
   }
 
-  constructor(native: Native, model: NativeModel, vocabulary: Vocabulary, template: string, contextLength: number) {
+  constructor(
+    native: Native,
+    model: NativeModel,
+    vocabulary: Vocabulary,
+    template: string,
+    contextLength: number,
+    ranking?: RankingFacts,
+  ) {
     this.#renderer = native.createRenderer(template);
     this.#vocabulary = vocabulary;
     const text = (token: Token) => (token < 0 || token >= vocabulary.size ? "" : model.getTokenString(token));
@@ -50,6 +60,7 @@ export class PromptBuilder {
     this.#start = model.tokenBos() >= 0 ? model.tokenBos() : model.tokenEos();
     this.#bos = model.shouldPrependBosToken() ? { token: model.tokenBos(), text: this.#specials.bos_token } : undefined;
     this.#end = model.shouldAppendEosToken() ? model.tokenEos() : undefined;
+    this.#pairs = ranking && new Pairs(model, vocabulary, ranking);
     this.#infill = Infill.of(model, vocabulary, contextLength, this.#bos?.token);
   }
 
@@ -59,6 +70,10 @@ export class PromptBuilder {
 
   get hasInfill(): boolean {
     return this.#infill !== undefined;
+  }
+
+  get hasPairs(): boolean {
+    return this.#pairs !== undefined;
   }
 
   get eosToken(): string {
@@ -133,6 +148,16 @@ export class PromptBuilder {
     }
     if (this.#end !== undefined && tokens.at(-1) !== this.#end) tokens.push(this.#end);
     return tokens.length === 0 ? [this.#start] : tokens;
+  }
+
+  /** A query and a document as a ranking head reads them. Errors: `not_supported` where the model has none. */
+  async pair(query: string, document: string, limit: number, isOver: () => boolean): Promise<Token[]> {
+    const pairs = this.#pairs;
+    if (pairs === undefined) {
+      throw new CodedError("not_supported", "This model has no head that ranks documents; ask another model.");
+    }
+    for (const text of [query, document]) await this.#refuseHuge("ranking", text, limit, isOver);
+    return this.#inTurn(() => pairs.build(query, document));
   }
 
   async #fromText({ parts }: TextPrompt, limit: number, isOver: () => boolean): Promise<Token[]> {
@@ -239,7 +264,7 @@ export class PromptBuilder {
   }
 
   async #refuseHuge(
-    kind: Prompt["kind"] | "embedding",
+    kind: Prompt["kind"] | "embedding" | "ranking",
     text: string,
     limit: number,
     isOver: () => boolean,

@@ -46,6 +46,8 @@ export interface GgufHeader {
   readonly vocabularySize: number | undefined;
   /** How vectors of tokens become one: llama.cpp's number. Source: llama.cpp, include/llama.h, enum llama_pooling_type. */
   readonly poolingType: number | undefined;
+  /** Of a model whose head scores how well a document answers a query; undefined for all others. */
+  readonly ranking: RankingFacts | undefined;
   /** False where each token sees the ones after it too, as in embedding models. */
   readonly isCausal: boolean;
   readonly parameterCount: number;
@@ -63,6 +65,19 @@ export interface GgufHeader {
   readonly splitNo: number | undefined;
   readonly splitCount: number | undefined;
 }
+
+/** How a query and a document become one text. */
+export interface RankingFacts {
+  /** With `{query}` and `{document}` in it; undefined where the two stand in a row. */
+  readonly template: string | undefined;
+  /** Whether the model's separator stands between them. */
+  readonly addsSeparator: boolean;
+}
+
+/** llama.cpp's number of pooling by a head. */
+const RANK = 4;
+/** Tokenizers that add a separator unless a file says otherwise. Source: llama.cpp, src/llama-vocab.cpp. */
+const SEPARATING = new Set(["bert", "jina-v1-en", "jina-v2-code", "roberta-bpe"]);
 
 /**
  * Reads and checks a model file's header. It reads in steps of 1 MiB, synchronously: about 6 MiB for 152k tokens.
@@ -140,6 +155,7 @@ function readOpenFile(file: OpenFile): GgufLayout {
   const header: GgufHeader = {
     version,
     ...describe(facts, metadata, file),
+    ranking: rankingOf(metadata, tensors.places),
     quantization: fileTypeName(facts.number("general.file_type") ?? -1) ?? tensors.mainType ?? "unknown",
     parameterCount: tensors.parameters,
     tensorCount: tensors.count,
@@ -219,6 +235,7 @@ function factsOf(metadata: Metadata, file: OpenFile): Facts {
 type Description = Omit<
   GgufHeader,
   | "version"
+  | "ranking"
   | "quantization"
   | "parameterCount"
   | "tensorCount"
@@ -266,6 +283,19 @@ function describe(facts: Facts, metadata: Metadata, file: OpenFile): Description
     chatTemplate: metadata.strings.get("tokenizer.chat_template"),
     splitNo,
     splitCount,
+  };
+}
+
+/** A model split into shards may have its head in another than the first. */
+function rankingOf(metadata: Metadata, tensors: readonly TensorPlace[]): RankingFacts | undefined {
+  const pooling = metadata.scalars.get(`${metadata.strings.get("general.architecture")}.pooling_type`);
+  const hasHead = metadata.keys.has("split.count") || tensors.some(({ name }) => /^cls\b/.test(name));
+  if (pooling !== RANK || !hasHead) return undefined;
+  const adds = metadata.scalars.get("tokenizer.ggml.add_sep_token");
+  const kinds = ["tokenizer.ggml.model", "tokenizer.ggml.pre"].map((key) => metadata.strings.get(key) ?? "");
+  return {
+    template: metadata.strings.get("tokenizer.chat_template.rerank"),
+    addsSeparator: typeof adds === "boolean" ? adds : kinds.some((kind) => SEPARATING.has(kind)),
   };
 }
 

@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-import type { Embedding } from "../domain/engine.ts";
+import type { Embedding, Score } from "../domain/engine.ts";
 import { CodedError } from "../domain/errors.ts";
 import { readBody, schemaOf } from "./body.ts";
 import { countTokens, normalized } from "./embeddings.ts";
@@ -63,25 +63,38 @@ export function parseRerankRequest(body: unknown): RerankRequest {
   };
 }
 
+/** The best first, by a ranking head's scores of all documents. */
+export function toHeadRanking(request: RerankRequest, model: string, scores: readonly Score[]): object {
+  const ranked = scores.map(({ score }, index) => ({ index, score }));
+  const tokens = scores.reduce((sum, each) => sum + each.tokens, 0);
+  return toAnswer(request, ranked, { model, tokens });
+}
+
 /** The likest first. `embeddings`: the query's, then the documents'; undefined for documents without text. */
 export function toRanking(
   request: RerankRequest,
   model: string,
   [query, ...others]: readonly (Embedding | undefined)[],
 ): object {
-  const ranked = others
-    .map((embedding, index) => ({ index, score: similarity(query, embedding) }))
-    .sort((a, b) => b.score - a.score)
-    .slice(0, request.most);
+  const ranked = others.map((embedding, index) => ({ index, score: similarity(query, embedding) }));
+  const tokens = countTokens([query, ...others].filter((embedding) => embedding !== undefined));
+  return toAnswer(request, ranked, { model, tokens, method: "embedding_similarity" });
+}
+
+function toAnswer(
+  request: RerankRequest,
+  scores: readonly { readonly index: number; readonly score: number }[],
+  { model, tokens, method }: { readonly model: string; readonly tokens: number; readonly method?: string },
+): object {
+  const ranked = scores.toSorted((a, b) => b.score - a.score).slice(0, request.most);
   const textOf = (index: number) => request.documents[index]!;
   if (request.isTei) {
     return ranked.map((result) => ({ ...result, ...(request.returnDocuments && { text: textOf(result.index) }) }));
   }
-  const tokens = countTokens([query, ...others].filter((embedding) => embedding !== undefined));
   return {
     object: "list",
     model,
-    method: "embedding_similarity",
+    ...(method !== undefined && { method }),
     results: ranked.map(({ index, score }) => ({
       index,
       relevance_score: score,

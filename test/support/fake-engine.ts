@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Embedding, Engine, EngineStatus, Generation } from "../../src/domain/engine.ts";
+import type { Embedding, Engine, EngineStatus, Generation, Score } from "../../src/domain/engine.ts";
 import { CodedError } from "../../src/domain/errors.ts";
 import type {
   ChatPrompt,
@@ -32,6 +32,7 @@ const card: ModelCard = {
   bosToken: "<s>",
   eosToken: "</s>",
   hasInfill: true,
+  canRank: false,
   fingerprint: "fp_test",
 };
 
@@ -125,6 +126,11 @@ export class FakeEngine implements Engine {
       for (const token of tokens) vector[token % 8]! += 1;
       return { vector, tokens: tokens.length };
     });
+  }
+
+  /** It has no ranking head. */
+  async rank(): Promise<readonly Score[]> {
+    throw new CodedError("not_supported", "This model has no head that ranks documents; ask another model.");
   }
 
   /** Each text part is as many tokens as it has characters. */

@@ -7,7 +7,7 @@ import {
   type EmbeddingRequest,
 } from "../../openai/embedding-request.ts";
 import { refuseDimensions, toEmbeddingList, toNativeEmbeddings } from "../../openai/embeddings.ts";
-import { parseRerankRequest, toRanking } from "../../openai/rerank.ts";
+import { parseRerankRequest, toHeadRanking, toRanking } from "../../openai/rerank.ts";
 import { abortWhenClientLeaves } from "../client.ts";
 import { elapsedMs, exchangeOf } from "../exchange.ts";
 import { reportIgnored, requireModel } from "../request-checks.ts";
@@ -35,15 +35,23 @@ export function nativeEmbeddings(options: EmbeddingOptions): RequestHandler {
   };
 }
 
-/** POST /v1/rerank: by the likeness of embeddings, which every model has. */
+/** POST /v1/rerank: by the model's ranking head, or else by the likeness of embeddings, which every model has. */
 export function rerank(options: EmbeddingOptions): RequestHandler {
   return async (req, res) => {
     const request = parseRerankRequest(req.body);
+    const { engine, anyModel } = options;
+    if (engine.model.canRank) {
+      requireModel(engine, request.model, anyModel);
+      reportIgnored(res, request.ignored);
+      const scores = await engine.rank(request.query, request.documents, abortWhenClientLeaves(res));
+      send(res, toHeadRanking(request, engine.model.id, scores));
+      return;
+    }
     const texts = [request.query, ...request.documents];
     const inputs = texts.filter((text) => text !== "").map((text) => [text]);
     const found = (await embed(options, { ...request, inputs }, res)).values();
     const each = texts.map((text) => (text === "" ? undefined : found.next().value));
-    send(res, toRanking(request, options.engine.model.id, each));
+    send(res, toRanking(request, engine.model.id, each));
   };
 }
 

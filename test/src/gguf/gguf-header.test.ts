@@ -44,6 +44,7 @@ test("the demo model's header says what its README says", () => {
     headCountKv: 2,
     isCausal: true,
     poolingType: undefined,
+    ranking: undefined,
     kvHeadsOfAllLayers: 10,
     keyLength: 32,
     valueLength: 32,
