@@ -75,6 +75,12 @@ export function parseCompletionRequest(body: unknown, defaults: ModelDefaults = 
   }
   const { wanted, computed } = countChoices(fields);
   const likeliest = fields.logprobs ?? (fields.n_probs > 0 ? fields.n_probs : undefined);
+  if (fields.post_sampling_probs && fields.echo && likeliest !== undefined) {
+    throw invalid(
+      "post_sampling_probs",
+      "false together with 'echo' and 'logprobs', since no prompt was sampled, got true",
+    );
+  }
   const isStream = fields.stream;
   const task: Omit<GenerateRequest, "prompt"> = {
     ...toTask(fields, computed, limit),

@@ -2,6 +2,7 @@ import type { FinishReason, GenerationStep, PromptToken, Timings, TokenChance, U
 import { toProgress } from "./progress.ts";
 import { pickFields } from "./response-fields.ts";
 import type { Answer, AnswerHead } from "./response.ts";
+import { toLogprobs } from "./logprobs.ts";
 import { TextLogprobsWriter } from "./text-logprobs.ts";
 import { toTimings, toUsage } from "./usage.ts";
 
@@ -15,7 +16,9 @@ export interface TextPlan {
   readonly wanted: number;
   /** Whether tokens' probabilities are sent. */
   readonly logprobs: boolean;
-  /** Whether the prompt's own are sent too. */
+  /** They are those after the samplers, in the shape that chats and llama.cpp have for them. */
+  readonly postSampling: boolean;
+  /** Whether the prompt's own are sent too. Never with those after the samplers. */
   readonly promptLogprobs: boolean;
   /** Whether the answers' token ids are sent. */
   readonly returnTokens: boolean;
@@ -61,7 +64,7 @@ export async function toTextCompletion(
     best(choices.slice(prompt * plan.choices, (prompt + 1) * plan.choices), plan.wanted).map((choice) => ({
       text: before + choice.text,
       logprobs: plan.logprobs
-        ? new TextLogprobsWriter().write([...((plan.promptLogprobs && promptTokens[prompt]) || []), ...choice.tokens])
+        ? reportOf(plan, new TextLogprobsWriter(), choice.tokens, plan.promptLogprobs ? promptTokens[prompt] : [])
         : null,
       finish_reason: choice.reason,
       ...(plan.returnTokens && { tokens: choice.ids }),
@@ -74,6 +77,15 @@ export async function toTextCompletion(
     ...(timings && { timings: toTimings(timings) }),
   };
   return { body: pickFields(body, plan.responseFields), usage, timings };
+}
+
+function reportOf(
+  { postSampling }: TextPlan,
+  writer: TextLogprobsWriter,
+  tokens: readonly TokenChance[],
+  before: readonly PromptToken[] = [],
+): object {
+  return postSampling ? toLogprobs(tokens, true) : writer.write([...before, ...tokens]);
 }
 
 /** The likeliest of them, by the mean over their tokens, the best first. */
@@ -135,7 +147,11 @@ class TextStream {
         if (step.text === "" && (step.tokens ?? []).length === 0) return "";
         const timings = step.timings === undefined ? "" : `,"timings":${JSON.stringify(toTimings(step.timings))}`;
         const ids = this.#plan.returnTokens ? `,"tokens":${JSON.stringify(step.ids ?? [])}` : "";
-        return this.#chunk(step.choice, step.text, step.tokens, timings, ids);
+        const report =
+          this.#plan.logprobs && step.tokens !== undefined
+            ? reportOf(this.#plan, this.#writers[step.choice]!, step.tokens)
+            : undefined;
+        return this.#chunk(step.choice, step.text, report, timings, ids);
       }
       case "finish": {
         this.#unfinished -= 1;
@@ -158,7 +174,9 @@ class TextStream {
     const before = this.#plan.echo[prompt];
     if (before === undefined || (before === "" && tokens === undefined)) return "";
     return this.#choicesOf(prompt)
-      .map((index) => this.#chunk(index, before, tokens))
+      .map((index) =>
+        this.#chunk(index, before, this.#plan.logprobs && tokens ? this.#writers[index]!.write(tokens) : undefined),
+      )
       .join("");
   }
 
@@ -166,9 +184,8 @@ class TextStream {
     return Array.from({ length: this.#plan.choices }, (_, choice) => prompt * this.#plan.choices + choice);
   }
 
-  #chunk(index: number, text: string, tokens: readonly PromptToken[] | undefined, more = "", ids = ""): string {
-    const logprobs =
-      this.#plan.logprobs && tokens !== undefined ? JSON.stringify(this.#writers[index]!.write(tokens)) : "null";
+  #chunk(index: number, text: string, report: object | undefined, more = "", ids = ""): string {
+    const logprobs = report === undefined ? "null" : JSON.stringify(report);
     return `${this.#start}{"index":${index},"text":${JSON.stringify(text)},"logprobs":${logprobs},"finish_reason":null${ids}}]${this.#usage}${more}}\n\n`;
   }
 }

@@ -43,6 +43,12 @@ const ROWS: readonly Row[] = [
     "TextCompletionChunk",
   ],
   ["/v1/completions", { prompt: "Hello" }, "TextCompletion", "TextCompletionChunk"],
+  [
+    "/v1/completions",
+    { prompt: "Hello", logprobs: 2, max_tokens: 4, post_sampling_probs: true },
+    "TextCompletion",
+    "TextCompletionChunk",
+  ],
   ["/completion", { prompt: "Hello", n_predict: 5, n_probs: 2, ...reports }, "NativeCompletion", "NativeEvent"],
   [
     "/completion",

@@ -213,6 +213,38 @@ describe("completions over the demo model", () => {
     assert.equal((await ask({ prompt: question })).choices[0]!.logprobs, null);
   });
 
+  test("post_sampling_probs reports prob and top_probs, whole and streamed; not of a prompt, which no sampler drew", async () => {
+    interface Chance {
+      readonly token: string;
+      readonly prob: number;
+      readonly top_probs: readonly { readonly token: string; readonly prob: number }[];
+    }
+    const reported = (answer: unknown) =>
+      (answer as { choices: { logprobs: { content: Chance[] } | null }[] }).choices.flatMap(
+        ({ logprobs }) => logprobs?.content ?? [],
+      );
+    const sampling = { temperature: 1, top_k: 2, top_p: 1, min_p: 0, seed: 5 };
+    const body = { prompt: question, logprobs: 4, post_sampling_probs: true, ...sampling };
+    const whole = await ask(body);
+    const tokens = reported(whole);
+    assert.equal(tokens.length, whole.usage?.completion_tokens);
+    assert.equal(tokens.map(({ token }) => token).join(""), texts(whole)[0]);
+    for (const { prob, top_probs: top, ...rest } of tokens) {
+      assert.deepEqual(Object.keys(rest).toSorted(), ["bytes", "token"]);
+      const sum = top.reduce((total, one) => total + one.prob, 0);
+      assert.ok(prob > 0 && top.length >= 1 && top.length <= 2 && Math.abs(sum - 1) < 1e-5, JSON.stringify(top));
+    }
+    const { text } = await post({ ...body, stream: true }).expect(200);
+    const events = eventsIn(text).filter((event) => event !== "[DONE]");
+    assert.deepEqual(
+      events.flatMap((event) => reported(JSON.parse(event))),
+      tokens,
+    );
+    const { body: refusal } = await post({ ...body, echo: true }).expect(400);
+    const { error } = refusal as { error: { code: string; param: string } };
+    assert.deepEqual([error.code, error.param], ["invalid_value", "post_sampling_probs"]);
+  });
+
   test("best_of computes more answers and sends the likeliest", async () => {
     const body = { prompt: chatml("Tell me a story."), temperature: 1.5, seed: 5, max_tokens: 12, logprobs: 0 };
     const all = await ask({ ...body, n: 5 });

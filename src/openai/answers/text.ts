@@ -1,18 +1,23 @@
 import * as z from "zod";
 
-import { count, nativeProbability, progress, seconds, timings, usage } from "./common.ts";
+import { count, logprob, nativeProbability, progress, seconds, timings, usage } from "./common.ts";
 
 const byToken = z.record(z.string(), z.number().max(0)).nullable();
 const choice = z.strictObject({
   index: count,
   text: z.string(),
   logprobs: z
-    .strictObject({
-      tokens: z.array(z.string()),
-      token_logprobs: z.array(z.number().max(0).nullable()),
-      top_logprobs: z.array(byToken),
-      text_offset: z.array(count),
-    })
+    .union([
+      z.strictObject({
+        tokens: z.array(z.string()),
+        token_logprobs: z.array(z.number().max(0).nullable()),
+        top_logprobs: z.array(byToken),
+        text_offset: z.array(count),
+      }),
+      z
+        .strictObject({ content: z.array(logprob), refusal: z.null() })
+        .describe("with `post_sampling_probs`: llama.cpp's names for probabilities after the samplers"),
+    ])
     .nullable(),
   finish_reason: z.enum(["stop", "length"]),
   tokens: z.array(count).optional(),

@@ -25,6 +25,7 @@ export function completions(options: GenerationOptions): RequestHandler {
         choices: generate[0]!.choices,
         wanted,
         logprobs: request.logprobs,
+        postSampling: generate[0]!.postSampling ?? false,
         promptLogprobs: generate[0]!.promptLogprobs !== undefined,
         returnTokens: request.returnTokens,
         responseFields: request.responseFields,

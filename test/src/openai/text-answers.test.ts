@@ -16,6 +16,7 @@ const plan: TextPlan = {
   choices: 1,
   wanted: 1,
   logprobs: true,
+  postSampling: false,
   promptLogprobs: false,
   returnTokens: false,
   responseFields: [],
