@@ -61,6 +61,11 @@ export interface TokenReport {
   readonly ids: boolean;
 }
 
+export interface ChatOrigin {
+  readonly prompt: string;
+  readonly generation_settings: Readonly<Record<string, unknown>>;
+}
+
 export interface ChatForm {
   readonly choices: number;
   readonly report: TokenReport;
@@ -68,12 +73,14 @@ export interface ChatForm {
   readonly oldCalls: boolean;
   /** Members that are wanted; none is all. */
   readonly fields: readonly string[];
+  /** What the answer was made from, where that was asked for: llama.cpp's `verbose`. */
+  readonly origin?: ChatOrigin | undefined;
 }
 
 /** All steps → one `chat.completion`. */
 export async function toChatCompletion(
   head: AnswerHead,
-  { choices, report, oldCalls, fields }: ChatForm,
+  { choices, report, oldCalls, fields, origin }: ChatForm,
   steps: AsyncIterable<ChatStep>,
 ): Promise<Answer> {
   const { answers, usage, timings } = await collectChat(choices, steps);
@@ -93,6 +100,7 @@ export async function toChatCompletion(
     })),
     ...(usage && { usage: toUsage(usage) }),
     ...(timings && { timings: toTimings(timings) }),
+    ...(origin && { __verbose: origin }),
   };
   return { body: pickFields(body, fields), usage, timings };
 }

@@ -200,6 +200,7 @@ export const CHAT_FIELDS = {
   ),
   ...TEMPLATE_FIELDS,
   ...REPORT_FIELDS,
+  verbose: honoured(boolean().default(false), "add `__verbose` to a whole answer: the prompt and all settings"),
   ...ACCOUNT_FIELDS,
 } as const satisfies Record<string, Field>;
 

@@ -21,6 +21,7 @@ import {
   type SHARED_FIELDS,
 } from "./fields.ts";
 import { toChatMessage, withSystem } from "./messages.ts";
+import { toNativeSettings } from "./native-settings.ts";
 import { toGrammar } from "./structure.ts";
 import { toTools } from "./tools.ts";
 
@@ -46,6 +47,8 @@ export interface ChatRequest extends RequestSettings {
   readonly returnTokens: boolean;
   /** Members of a whole answer that are wanted; none is all. */
   readonly responseFields: readonly string[];
+  /** llama.cpp's echo of all parameters, where a whole answer shall have it. */
+  readonly settings?: Readonly<Record<string, unknown>>;
 }
 
 type ChatBody = z.output<typeof chatBody>;
@@ -78,10 +81,11 @@ export function parseChatRequest(body: unknown, defaults: ModelDefaults = NO_DEF
   const { oldCalls, ...tools } = toTools(fields);
   const generate = toTask(fields, fields.n ?? fields.n_cmpl ?? 1, limit);
   return {
-    ...toSettings(fields, ignoredOf(fields, ignored)),
+    ...toSettings(fields, [...ignoredOf(fields, ignored), ...(fields.stream && fields.verbose ? ["verbose"] : [])]),
     oldCalls,
     returnTokens: fields.return_tokens,
     responseFields: fields.stream ? [] : fields.response_fields,
+    ...(fields.verbose && !fields.stream && { settings: toNativeSettings(fields, generate) }),
     task: {
       messages: withSystem(fields.messages.map(toChatMessage), defaults),
       ...tools,

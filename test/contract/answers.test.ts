@@ -34,6 +34,7 @@ const ROWS: readonly Row[] = [
     "ChatCompletion",
     "ChatCompletionChunk",
   ],
+  ["/v1/chat/completions", { ...chat, verbose: true }, "ChatCompletion", "ChatCompletionChunk"],
   ["/v1/chat/completions/input_tokens", chat, "InputTokens"],
   ["/apply-template", chat, "AppliedTemplate"],
   [

@@ -120,6 +120,21 @@ describe("llama.cpp's controls of a chat", () => {
     }
   });
 
+  test("verbose adds the prompt and all settings to a whole answer; a stream reports that it does not", async () => {
+    const { body } = await send({ verbose: true, temperature: 0.5, top_k: 7 });
+    const { __verbose: origin } = body as {
+      __verbose: { prompt: string; generation_settings: Record<string, unknown> };
+    };
+    const rendered = (await post("/apply-template", say)).body as { prompt: string };
+    assert.equal(origin.prompt, rendered.prompt);
+    const { temperature, top_k: topK, mirostat, samplers } = origin.generation_settings;
+    assert.deepEqual([temperature, topK, mirostat, Array.isArray(samplers)], [0.5, 7, 0, true]);
+    const without = await send({ max_tokens: 1 });
+    assert.ok(!("__verbose" in (without.body as object)));
+    const { headers } = await send({ verbose: true, stream: true, max_tokens: 1 });
+    assert.equal(headers["x-ignored-params"], "verbose");
+  });
+
   test("return_tokens reports the answer's ids, whole and streamed, which are its text again", async () => {
     const [choice] = (await ask({ return_tokens: true })).choices;
     const streamed = (await stream({ return_tokens: true })).flatMap(({ choices }) => choices[0].tokens ?? []);

@@ -40,6 +40,10 @@ export const chatCompletion = z.strictObject({
   ),
   usage,
   timings,
+  __verbose: z
+    .strictObject({ prompt: z.string(), generation_settings: z.record(z.string(), z.unknown()) })
+    .optional()
+    .describe("with `verbose`: what the answer was made from"),
 });
 
 /** The first fragment of a call has its id and name, the later ones pieces of its arguments only. */
