@@ -35,7 +35,7 @@ export const COMPLETION_FIELDS = {
   prompt: honoured(prompt, "what to continue: a string, token ids, or an array of several such prompts"),
   ...TEXT_FIELDS,
   max_tokens: honoured(
-    z.union([tokenLimit, z.literal(0)], maxTokensError).optional(),
+    z.union([tokenLimit, z.literal(0, maxTokensError)], maxTokensError).optional(),
     `tokens of each answer, default ${DEFAULT_MAX_TOKENS}; -1 is no limit; 0 only with echo`,
   ),
   n: honoured(integer(1, 20).optional(), "answers to each prompt"),

@@ -39,7 +39,7 @@ const called = [
 const format = { type: "json_schema", json_schema: { name: "x", schema, strict: true } };
 
 /** Good bodies of each route. */
-const GOOD: Readonly<Record<string, readonly object[]>> = {
+export const GOOD: Readonly<Record<string, readonly object[]>> = {
   ChatRequest: [
     { messages: [user], max_tokens: 20 },
     {
