@@ -45,8 +45,8 @@ const metadata = z
   .record(z.string(), string(), metadataError)
   .refine((value) => Object.keys(value).length <= 16, metadataError);
 
-/** More would be a vocabulary for each token. */
-const MAX_PROBABILITIES = 1000;
+/** Whole vocabularies of small models; of large ones, what a stream can carry for each token. */
+const MAX_PROBABILITIES = 4096;
 const responseFields = z.array(string(), { error: "an array of strings" });
 
 const NO_AUDIO = "the model reads and writes text only. Leave it out.";

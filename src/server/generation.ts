@@ -13,6 +13,7 @@ import type { Answer, AnswerHead } from "../openai/response.ts";
 import { abortWhenClientLeaves } from "./client.ts";
 import { elapsedMs, exchangeOf, newId } from "./exchange.ts";
 import { waitUntilReady } from "./readiness.ts";
+import { limitReport } from "./report-limit.ts";
 import { reportIgnored, requireModel } from "./request-checks.ts";
 import { EventWriter } from "./sse.ts";
 
@@ -85,7 +86,7 @@ async function sendWhole<Step extends GenerationStep | ChatStep>(
   steps: AsyncIterable<Step>,
 ): Promise<void> {
   const exchange = exchangeOf(res);
-  const { body, usage, timings } = await form.whole(steps);
+  const { body, usage, timings } = await form.whole(limitReport(steps));
   Object.assign(exchange, { usage, timings });
   if (res.destroyed) return;
   res.set("openai-processing-ms", String(elapsedMs(exchange))).json(body);

@@ -147,6 +147,19 @@ describe("llama.cpp's completion over the demo model", () => {
     }
   });
 
+  test("as many probabilities as there are tokens are the whole vocabulary, and sum to one", async () => {
+    const { vocabularySize: all } = engine.model;
+    const answer = await ask({ prompt: question, n_predict: 2, n_probs: all });
+    for (const { top_logprobs } of answer["completion_probabilities"] as { top_logprobs: Record<string, number>[] }[]) {
+      assert.equal(new Set(top_logprobs.map((token) => token["id"])).size, all);
+      const sum = top_logprobs.reduce((total, token) => total + Math.exp(token["logprob"]!), 0);
+      assert.ok(Math.abs(sum - 1) < 1e-3, `${sum}`);
+    }
+    // More than there are is the same.
+    const more = await ask({ prompt: question, n_predict: 1, n_probs: 4096 });
+    assert.equal((more["completion_probabilities"] as { top_logprobs: [] }[])[0]!.top_logprobs.length, all);
+  });
+
   test("a stream's pieces have the probabilities of their tokens", async () => {
     const { text } = await post({ prompt: question, temperature: 0, n_probs: 2, stream: true }).expect(200);
     const events = eventsIn(text).map((event) => JSON.parse(event) as Members);
