@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 
 import { startEngine } from "../src/engine/load.ts";
 import { listen } from "../src/server/listen.ts";
-import { fuzz } from "../test/support/api-fuzz.ts";
+import { fuzz, FUZZ_CONTEXT_LENGTH } from "../test/support/api-fuzz.ts";
 import { demoModelPath } from "../test/support/demo-model.ts";
 import { appOf } from "../test/support/server.ts";
 
@@ -14,7 +14,7 @@ const engine = startEngine({
   modelPath: demoModelPath,
   modelId: "demo",
   aliases: [],
-  contextLength: undefined,
+  contextLength: FUZZ_CONTEXT_LENGTH,
   slots: 4,
   queueLength: 16,
   threads: 1,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { startEngine } from "../../src/engine/load.ts";
-import { fuzz } from "../support/api-fuzz.ts";
+import { fuzz, FUZZ_CONTEXT_LENGTH } from "../support/api-fuzz.ts";
 import { demoModelPath } from "../support/demo-model.ts";
 import { UNKNOWN_BODIES } from "../support/fuzz-requests.ts";
 import { appOf, listen } from "../support/server.ts";
@@ -13,7 +13,7 @@ test("whatever clients send or give up, there is an answer, never a fault, and n
     modelPath: demoModelPath,
     modelId: "demo",
     aliases: [],
-    contextLength: undefined,
+    contextLength: FUZZ_CONTEXT_LENGTH,
     slots: 3,
     queueLength: 8,
     threads: 1,
