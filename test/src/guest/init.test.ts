@@ -271,6 +271,19 @@ test("halt is answered by a guest that was never configured, and by one whose se
   assert.equal(isAlive(pid as number), false);
 });
 
+test("halt does not wait for a server that does not end before it answers requests", async (t) => {
+  const guest = new GuestProcess(t, { env: { PINFERENCE_GUEST_STOP_MS: "3000" } });
+  await guest.ready();
+  await guest.configure({ variables: { PINFERENCE_TEST_CRASH: "ignore-sigterm" } });
+  const { pid } = json(await guest.run("/pid"));
+  const running = guest.run("/hang");
+  await delay(100);
+  const halted = guest.exchange("halt");
+  assert.equal(codeOf(await running), "shutting_down");
+  assert.equal(isAlive(pid as number), true, "the answer came first");
+  assert.equal((await halted).toString(), "STOP\nSTOPZ\n");
+});
+
 test("it works with its standard descriptors closed", { skip: process.platform === "win32" && "no sh" }, async (t) => {
   const guest = new GuestProcess(t, { closed: true });
   await guest.ready();

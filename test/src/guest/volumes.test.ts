@@ -11,6 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { joinShards } from "../../../src/guest/model-directory.ts";
 import type { GuestVolume } from "../../../src/guest/mounts.ts";
 import { GuestProcess, sha256Of, SUCCESS } from "../../support/guest-process.ts";
+import { isAlive } from "../../support/local-programs.ts";
 import { scratchDirectory } from "../../support/scratch.ts";
 
 const CODE = randomBytes(300_000);
@@ -97,8 +98,11 @@ test("one flipped bit anywhere in a model volume: no answer, but the volume's na
       const answer = await settled(guest, "/pid");
       assert.equal(answer.status, 500, `bit ${bit}`);
       assert.match(answer.text, new RegExp(`The volume /models/${at} \\(vd${"cd"[at]}\\) is not what`));
-      // It stays so.
+      // It stays so, and the server is gone.
       assert.equal((await guest.run("/pid")).status, 500);
+      const [, pid] = /"guest_server_started","pid":(\d+)/.exec(guest.output) ?? assert.fail(guest.output);
+      for (let tries = 0; isAlive(Number(pid)) && tries < 200; tries += 1) await delay(20);
+      assert.equal(isAlive(Number(pid)), false);
     }
   }
 });
