@@ -23,6 +23,8 @@ export interface Config {
   readonly memoryMiB: number | undefined;
   /** For states of conversations without a slot; undefined takes a part of what the model leaves. */
   readonly idlePrefixMiB: number | undefined;
+  /** Which interface of node-llama-cpp inference runs on. */
+  readonly bindings: "addon" | "public";
   readonly apiKeyHashes: readonly Sha256[];
   /** Whether every model name means the served model. */
   readonly anyModel: boolean;
@@ -63,6 +65,7 @@ export function readConfig(env: Environment): Config {
     threads: integer(env, "PINFERENCE_THREADS", { least: 1, most: 512 }) ?? availableParallelism(),
     memoryMiB: integer(env, "PINFERENCE_MEMORY_MIB", { least: 1, most: 1_048_576 * 64 }),
     idlePrefixMiB: integer(env, "PINFERENCE_IDLE_PREFIX_MIB", { least: 0, most: 1_048_576 }),
+    bindings: bindings(env, "PINFERENCE_BINDINGS"),
     apiKeyHashes: list(env, "PINFERENCE_API_KEY_SHA256").map((hash) => keyHash(hash)),
     anyModel: flag(env, "PINFERENCE_ANY_MODEL"),
     bodyLimitBytes: (integer(env, "PINFERENCE_BODY_LIMIT_MIB", { least: 1, most: 1024 }) ?? 16) * 1024 * 1024,
@@ -137,6 +140,14 @@ function flag(env: Environment, name: string): boolean {
   const value = text(env, name) ?? "0";
   if (value !== "0" && value !== "1") throw invalid(name, `must be 0 or 1, not "${value.slice(0, 100)}"`);
   return value === "1";
+}
+
+function bindings(env: Environment, name: string): Config["bindings"] {
+  const value = text(env, name) ?? "addon";
+  if (value !== "addon" && value !== "public") {
+    throw invalid(name, `must be addon or public, not "${value.slice(0, 100)}"`);
+  }
+  return value;
 }
 
 /** It becomes a header's value. */

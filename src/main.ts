@@ -31,6 +31,9 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
   if (process.env["UV_THREADPOOL_SIZE"] !== "1") {
     log("warning", { reason: "UV_THREADPOOL_SIZE is not 1: inference is slower than it could be" });
   }
+  if (config.bindings === "public") {
+    log("warning", { reason: "PINFERENCE_BINDINGS is public: inference is slower, and without grammars and tools" });
+  }
   // Begins to load and returns; the port opens meanwhile.
   const engine = startEngine({
     modelPath: config.modelPath,
@@ -42,6 +45,7 @@ async function start(env: NodeJS.ProcessEnv): Promise<void> {
     threads: config.threads,
     memoryMiB: config.memoryMiB,
     idlePrefixMiB: config.idlePrefixMiB,
+    bindings: config.bindings,
     log,
   });
   const lifecycle = new Lifecycle();

@@ -19,6 +19,8 @@ import { FILE_MODE, planImage, type ImagePlan, type PlanEntry } from "./plan.ts"
 
 const SERVER = "dist/src/main.js";
 const PAGE = "dist/src/page";
+/** The backend's files lie beside the bundle; what needs all of node-llama-cpp is not in a volume. */
+const STAYS_OUT = ["@node-llama-cpp/*", "./public-native.js"];
 
 const EXCLUDED_FILES = /(?:\.[cm]?ts|\.lock|\.map|\.md|\.markdown)$|^\./i;
 const LICENCE_FILES = /^(?:licen[cs]e|copying|notice)/i;
@@ -39,7 +41,7 @@ export interface CodeVolumePlan {
  */
 export async function planCodeVolume({ packageRoot }: { packageRoot: string }): Promise<CodeVolumePlan> {
   const { name, version } = readManifest(packageRoot);
-  const { code, packageFolders } = await bundleProgram(packageRoot, SERVER, ["@node-llama-cpp/*"]);
+  const { code, packageFolders } = await bundleProgram(packageRoot, SERVER, STAYS_OUT);
   const backend = chooseBackend(packageRoot);
   const plan = planImage([
     // Beside the page's folder, as dist/src/server is: the server looks for it there.

@@ -1,3 +1,4 @@
+import { CodedError } from "../domain/errors.ts";
 import { checkGrammar } from "../grammar/gbnf-check.ts";
 import { grammarFault } from "../grammar/gbnf-syntax.ts";
 import { alphabetOf } from "./grammar-alphabet.ts";
@@ -38,7 +39,7 @@ export class Grammars {
     this.#vocabulary = vocabulary;
   }
 
-  /** Errors: `invalid_grammar`. */
+  /** Errors: `invalid_grammar`, `not_supported` where the library's interface has none. */
   get(text: string): NativeGrammar {
     const grammar = this.#compiled.get(text) ?? this.#compile(text);
     // Last used is last in the map.
@@ -70,7 +71,8 @@ export class Grammars {
       const grammar = this.#native.compileGrammar(text);
       this.#alphabets.set(grammar, alphabetOf(text));
       return grammar;
-    } catch {
+    } catch (error) {
+      if (error instanceof CodedError) throw error;
       throw grammarFault("llama.cpp cannot parse it");
     }
   }

@@ -9,12 +9,13 @@ import type { ModelCard } from "../domain/model.ts";
 import { readGgufHeader, type GgufHeader } from "../gguf/gguf-header.ts";
 import { cellsFor, idlePrefixBytes, kvBytesPerToken, MIB } from "../gguf/memory-budget.ts";
 import { BATCH_TOKENS, Scheduler } from "./batch.ts";
+import { openBindings, type Bindings } from "./bindings.ts";
 import { Embedder, poolingOverride } from "./embedder.ts";
 import { startGeneration, type GenerateContext } from "./generate.ts";
 import { Grammars } from "./grammars.ts";
 import { IdlePrefixes } from "./idle-prefixes.ts";
 import { availableMemory, noRoomForContext, requireMemory, wholeModel } from "./memory-check.ts";
-import { openNative, type Token, type NativeContext, type NativeModel } from "./native.ts";
+import type { Token, NativeContext, NativeModel } from "./native.ts";
 import { pinShippedPrefix, type PinnedPrefixPlace } from "./pinned-prefix.ts";
 import { PromptBuilder } from "./prompt.ts";
 import { tokenBytes } from "./token-bytes.ts";
@@ -38,6 +39,8 @@ export interface EngineOptions {
   readonly memoryMiB?: number | undefined;
   /** For states of conversations without a slot; undefined takes a part of what the model leaves, 0 keeps none. */
   readonly idlePrefixMiB?: number | undefined;
+  /** Which interface of the library to use. Default `addon`. */
+  readonly bindings?: Bindings;
   readonly log?: (event: string, data: Record<string, unknown>) => void;
 }
 
@@ -223,7 +226,7 @@ class LlamaEngine implements Engine {
     const available = availableMemory(this.#options.memoryMiB);
     const shape = wholeModel(header, modelPath);
     requireMemory(shape, { contextLength, slots }, available);
-    const native = await openNative();
+    const native = await openBindings(this.#options.bindings ?? "addon");
     const threads = shape.requiredFileBytes <= SMALL_BYTES ? 1 : this.#options.threads;
     const overrides = poolingOverride(header.architecture, header.poolingType);
     const model = await native.openModel(modelPath, overrides, (part) => (this.#progress = part));

@@ -1,8 +1,9 @@
 /**
- * The one file that touches node-llama-cpp. It takes the package's compiled addon and works on the addon's own classes:
- * they give own batches (many sequences and bounded prompt pieces in one pass), which the public API does not, and open
- * in 20 ms instead of 600 (docs/decisions/0003-native-batches.md). Nobody promises these classes to stay as they are, so
- * the version is pinned exactly and checked here, and test/src/engine runs real inference over all of them.
+ * The one file that touches what node-llama-cpp does not promise to keep; public-native.ts does the same with what it
+ * exports. It takes the package's compiled addon and works on the addon's own classes: they give own batches (many
+ * sequences and bounded prompt pieces in one pass), which the public API does not, and open in 20 ms instead of 600
+ * (docs/decisions/0003-native-batches.md). Nobody promises these classes to stay as they are, so the version is pinned
+ * exactly and checked here, and test/src/engine runs real inference over all of them.
  */
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -276,12 +277,7 @@ async function loadAddon(arithmetic: Arithmetic): Promise<Bindings> {
     );
   }
   const { binsDir, packageVersion } = await findBackend(backend);
-  if (packageVersion !== NODE_LLAMA_CPP_VERSION) {
-    throw new CodedError(
-      "model_load_failed",
-      `node-llama-cpp ${packageVersion} is installed, ${NODE_LLAMA_CPP_VERSION} is needed; run npm ci`,
-    );
-  }
+  requireVersion(packageVersion);
   try {
     const folder = join(binsDir, backend);
     const bindings = createRequire(import.meta.url)(join(folder, "llama-addon.node")) as Bindings;
@@ -300,6 +296,16 @@ async function loadAddon(arithmetic: Arithmetic): Promise<Bindings> {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CodedError("model_load_failed", `llama.cpp does not run on this machine: ${reason}`, { cause });
   }
+}
+
+/** Errors: `model_load_failed` for another version than the one whose classes are declared here. */
+export function requireVersion(version: string): void {
+  if (version === NODE_LLAMA_CPP_VERSION) return;
+  throw new CodedError(
+    "model_load_failed",
+    `node-llama-cpp ${version} is installed, ${NODE_LLAMA_CPP_VERSION} is needed; run npm ci. ` +
+      "With PINFERENCE_BINDINGS=public any 3.x version runs, slower and without grammars",
+  );
 }
 
 /** llama.cpp takes the fastest of a folder that runs here: of a folder with one, that one. */

@@ -1,5 +1,5 @@
 import type { Engine } from "../../src/domain/engine.ts";
-import { startEngine } from "../../src/engine/load.ts";
+import { startEngine, type EngineOptions } from "../../src/engine/load.ts";
 import { demoModelPath } from "./demo-model.ts";
 
 /** The real engine with the demo model, ready. */
@@ -7,10 +7,12 @@ export async function startDemoEngine({
   slots = 4,
   queueLength = 4,
   contextLength,
+  bindings,
 }: {
   readonly slots?: number;
   readonly queueLength?: number;
   readonly contextLength?: number;
+  readonly bindings?: EngineOptions["bindings"];
 } = {}): Promise<Engine> {
   const engine = startEngine({
     modelPath: demoModelPath,
@@ -20,6 +22,7 @@ export async function startDemoEngine({
     slots,
     queueLength,
     threads: 1,
+    ...(bindings && { bindings }),
   });
   await engine.ready;
   return engine;

@@ -16,7 +16,15 @@ const MIN_P_LENGTH = 256;
 const DRY_LENGTH = 32;
 
 /** llama.cpp's order, as far as the native chain has it. */
-const NATIVE_ORDER: readonly SamplerName[] = ["penalties", "dry", "top_k", "top_p", "min_p", "xtc", "temperature"];
+export const NATIVE_ORDER: readonly SamplerName[] = [
+  "penalties",
+  "dry",
+  "top_k",
+  "top_p",
+  "min_p",
+  "xtc",
+  "temperature",
+];
 
 /** Whether the native chain does all that a request asks for. */
 export function isNative(options: SamplingOptions): boolean {

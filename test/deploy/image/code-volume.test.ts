@@ -97,6 +97,17 @@ test("the server runs from an extracted code volume, alone in a folder", async (
   asking.end(JSON.stringify({ messages: [{ role: "user", content: "Say this is a test" }], temperature: 0 }));
   const [answer] = (await once(asking, "response")) as [IncomingMessage];
   assert.match(await text(answer), /"content":"This is a test\."/);
+
+  // What the library's public interface needs is not in there.
+  const other = spawn(process.execPath, [join(code, "src/main.js")], {
+    cwd: code,
+    env: { PINFERENCE_PORT: "0", PINFERENCE_MODEL: demoModel, PINFERENCE_BINDINGS: "public" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.after(() => other.kill("SIGKILL"));
+  let log = "";
+  for await (const piece of other.stdout) if ((log += String(piece)).includes("load_failed")) break;
+  assert.match(log, /load_failed.*a code volume holds its addon only/);
 });
 
 function manifest(name: string, more: object = {}): string {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { NODE_LLAMA_CPP_VERSION, openNative } from "../../../src/engine/native.ts";
+import { NODE_LLAMA_CPP_VERSION, openNative, requireVersion } from "../../../src/engine/native.ts";
 import { StateFiles } from "../../../src/engine/state-files.ts";
 import { demoModelPath } from "../../support/demo-model.ts";
 
@@ -11,6 +11,14 @@ test("the addon's version is the one that package.json pins", () => {
     dependencies: Record<string, string>;
   };
   assert.equal(manifest.dependencies["node-llama-cpp"], NODE_LLAMA_CPP_VERSION);
+});
+
+test("another version of the addon is refused, and the way to run it all the same is named", () => {
+  requireVersion(NODE_LLAMA_CPP_VERSION);
+  assert.throws(() => requireVersion("3.99.0"), {
+    code: "model_load_failed",
+    message: /3\.99\.0 is installed.*PINFERENCE_BINDINGS=public/,
+  });
 });
 
 test("a batch of two sequences gives each its own next token, and a copied state goes on the same way", async () => {
