@@ -115,6 +115,7 @@ async function openContext(model: LlamaModel, options: ContextOptions): Promise<
   const common = { batchSize, threads, ignoreMemorySafetyChecks: true };
   try {
     if (embeddings) {
+      requirePlainEmbeddings(model);
       // The library wants one token more than the longest text.
       const context = await model.createEmbeddingContext({ ...common, contextSize: cells + 1 });
       return new PublicEmbeddingContext(context);
@@ -130,10 +131,31 @@ async function openContext(model: LlamaModel, options: ContextOptions): Promise<
     });
     return new PublicContext(context, vocabularyOf(model).length);
   } catch (cause) {
+    if (cause instanceof CodedError) throw cause;
     const message = "there is not enough memory for the context; give it fewer tokens";
     throw new CodedError("model_load_failed", message, { cause });
   }
 }
+
+/** Ranking heads and encoders get other results here than from the addon (seen with BERT). */
+function requirePlainEmbeddings({ fileInfo: { metadata } }: LlamaModel): void {
+  const own = metadata[metadata.general.architecture] as OwnMetadata | undefined;
+  if (own?.pooling_type !== RANK && own?.attention?.causal !== false) return;
+  throw new CodedError(
+    "not_supported",
+    "Ranking, and embeddings of encoders, need node-llama-cpp's addon of the pinned version; " +
+      "this server runs on the library's public interface.",
+  );
+}
+
+/** GGUF keys below the architecture's name. */
+interface OwnMetadata {
+  readonly pooling_type?: number;
+  readonly attention?: { readonly causal?: boolean };
+}
+
+/** Source: llama.cpp, include/llama.h, enum llama_pooling_type. */
+const RANK = 4;
 
 function vocabularyOf({ fileInfo }: LlamaModel): readonly string[] {
   return fileInfo.metadata.tokenizer.ggml.tokens;
@@ -195,6 +217,10 @@ class PublicModel implements NativeModel {
 
   tokenEos(): Token {
     return this.library.tokens.eos ?? -1;
+  }
+
+  sepToken(): Token {
+    return this.library.tokens.sep ?? -1;
   }
 
   shouldPrependBosToken(): boolean {
