@@ -20,7 +20,7 @@ import { FILE_MODE, planImage, type ImagePlan, type PlanEntry } from "./plan.ts"
 const SERVER = "dist/src/main.js";
 const PAGE = "dist/src/page";
 /** The backend's files lie beside the bundle; what needs all of node-llama-cpp is not in a volume. */
-const STAYS_OUT = ["@node-llama-cpp/*", "./public-native.js"];
+export const STAYS_OUT = ["@node-llama-cpp/*", "./public-native.js"];
 
 const EXCLUDED_FILES = /(?:\.[cm]?ts|\.lock|\.map|\.md|\.markdown)$|^\./i;
 const LICENCE_FILES = /^(?:licen[cs]e|copying|notice)/i;

@@ -46,7 +46,7 @@ test("while the model loads, health says so and requests wait for it", async () 
       code: "model_loading",
     });
   }
-  const { body: index } = await supertest(app).get("/").expect(200);
+  const { body: index } = await supertest(app).get("/").accept("application/json").expect(200);
   assert.equal(index.model, null);
   const answers = Promise.all([supertest(app).post(CHAT).send({ messages }), supertest(app).get("/v1/models")]);
   await sleep(50);
