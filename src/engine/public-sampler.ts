@@ -9,7 +9,7 @@ import { Candidates, ListTooShort, sum } from "./samplers/candidates.ts";
 import { Chain, type Draws } from "./samplers/chain.ts";
 import type { DrySettings } from "./samplers/dry.ts";
 import { isGreedy, NATIVE_ORDER, planList } from "./samplers/plan.ts";
-import { Random } from "./samplers/random.ts";
+import { Random, xtcRandom } from "./samplers/random.ts";
 
 const GROWTH = 8;
 const SIGN = 0x8000_0000;
@@ -91,25 +91,15 @@ export interface PublicSamplerInputs {
 
 export class PublicSampler implements NativeSampler {
   readonly #inputs: PublicSamplerInputs;
-  #config: NativeSamplerConfig;
-  #options: SamplingOptions;
-  #chain: Chain;
-  #choices: Random;
-  #xtc: Random;
+  #state: Configured;
 
   constructor(inputs: PublicSamplerInputs, config: NativeSamplerConfig) {
     this.#inputs = inputs;
-    this.#config = config;
-    this.#options = toOptions(config);
-    this.#chain = this.#createChain();
-    [this.#choices, this.#xtc] = randoms(config.seed);
+    this.#state = configure(inputs, config);
   }
 
   applyConfig(config: NativeSamplerConfig): void {
-    this.#config = config;
-    this.#options = toOptions(config);
-    this.#chain = this.#createChain();
-    [this.#choices, this.#xtc] = randoms(config.seed);
+    this.#state = configure(this.#inputs, config);
   }
 
   dispose(): void {}
@@ -117,21 +107,21 @@ export class PublicSampler implements NativeSampler {
   /** Below 0 where biases leave no token. */
   draw(row: Row): Token {
     const token = this.#choose(this.#biased(row), this.#nextDraws());
-    if (token >= 0) this.#chain.accept(token);
+    if (token >= 0) this.#state.chain.accept(token);
     return token;
   }
 
   /** See `NativeContext.sampleToken`. */
   report(row: Row, logits: boolean | LogitFilter, wantsWeight: boolean): SampleReport {
     const biased = this.#biased(row);
-    const { topK = Infinity } = this.#config;
-    const greedy = isGreedy(this.#options);
+    const { topK = Infinity } = this.#state.config;
+    const greedy = isGreedy(this.#state.options);
     // Greedy sampling takes nothing away.
     const list = greedy && logits !== true ? undefined : biased.list(greedy ? Infinity : topK);
     const draws = this.#nextDraws();
     const isEmpty = list !== undefined && list.length === 0;
-    const token = greedy || isEmpty || list === undefined ? biased.best() : this.#chain.choose(list, draws);
-    if (token >= 0) this.#chain.accept(token);
+    const token = greedy || isEmpty || list === undefined ? biased.best() : this.#state.chain.choose(list, draws);
+    if (token >= 0) this.#state.chain.accept(token);
     const weight = () => (list === undefined ? biased.weightAt(1) : weightOf(list.logits));
     return [
       token,
@@ -143,20 +133,20 @@ export class PublicSampler implements NativeSampler {
   }
 
   #biased(row: Row): Row {
-    const { tokenBiasKeys, tokenBiasValues } = this.#config;
+    const { tokenBiasKeys, tokenBiasValues } = this.#state.config;
     return tokenBiasKeys && tokenBiasValues ? row.biased(tokenBiasKeys, tokenBiasValues) : row;
   }
 
   #choose(row: Row, draws: Draws): Token {
-    const plan = planList(this.#options);
+    const plan = planList(this.#state.options);
     // The usual case needs no order.
-    if (plan.length === 1 && this.#chain.moved === 0) return row.best();
-    for (let length = plan.length + this.#chain.moved; ; length *= GROWTH) {
+    if (plan.length === 1 && this.#state.chain.moved === 0) return row.best();
+    for (let length = plan.length + this.#state.chain.moved; ; length *= GROWTH) {
       const list = row.list(length, plan.massAt);
       const { isWhole } = list;
       if (list.length === 0) return -1;
       try {
-        return this.#chain.choose(list, draws);
+        return this.#state.chain.choose(list, draws);
       } catch (error) {
         if (!(error instanceof ListTooShort) || isWhole) throw error;
       }
@@ -164,29 +154,37 @@ export class PublicSampler implements NativeSampler {
   }
 
   #nextDraws(): Draws {
-    return { choice: this.#choices.next(), xtc: this.#xtc.next() };
-  }
-
-  #createChain(): Chain {
-    return new Chain(this.#options, {
-      prompt: [...(this.#config.repeatPenaltyTokens ?? [])],
-      // Windows were cut to the context's length already.
-      contextLength: Number.MAX_SAFE_INTEGER,
-      vocabularySize: this.#inputs.vocabularySize,
-      dry: this.#drySettings(),
-    });
-  }
-
-  #drySettings(): DrySettings | undefined {
-    const { dry } = this.#options;
-    if (dry === undefined) return undefined;
-    const { multiplier, base, allowedLength, lastN: window, sequenceBreakers } = dry;
-    return { multiplier, base, allowedLength, window, breakers: this.#inputs.breakers.get(sequenceBreakers) };
+    const { choices, xtc } = this.#state;
+    return { choice: choices.next(), xtc: xtc.next() };
   }
 }
 
-function randoms(seed: number): [choices: Random, xtc: Random] {
-  return [new Random(BigInt(seed)), new Random(BigInt(seed) ^ 0x7874_6300n)];
+/** What a configuration makes of a sampler. */
+interface Configured {
+  readonly config: NativeSamplerConfig;
+  readonly options: SamplingOptions;
+  readonly chain: Chain;
+  readonly choices: Random;
+  readonly xtc: Random;
+}
+
+function configure({ vocabularySize, breakers }: PublicSamplerInputs, config: NativeSamplerConfig): Configured {
+  const options = toOptions(config);
+  const chain = new Chain(options, {
+    prompt: [...(config.repeatPenaltyTokens ?? [])],
+    // Windows were cut to the context's length already.
+    contextLength: Number.MAX_SAFE_INTEGER,
+    vocabularySize,
+    dry: drySettings(options, breakers),
+  });
+  const seed = BigInt(config.seed);
+  return { config, options, chain, choices: new Random(seed), xtc: xtcRandom(seed) };
+}
+
+function drySettings({ dry }: SamplingOptions, cache: BreakerCache): DrySettings | undefined {
+  if (dry === undefined) return undefined;
+  const { multiplier, base, allowedLength, lastN: window, sequenceBreakers } = dry;
+  return { multiplier, base, allowedLength, window, breakers: cache.get(sequenceBreakers) };
 }
 
 function pairs(row: Row, list: Candidates | undefined, token: Token, logits: true | LogitFilter): number[] {

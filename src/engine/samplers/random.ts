@@ -23,3 +23,8 @@ export class Random {
     return Number(mix64(this.#state) >> 11n) / 2 ** 53;
   }
 }
+
+/** XTC's own numbers: whether it acts must not move those of the choice. */
+export function xtcRandom(seed: bigint): Random {
+  return new Random(seed ^ 0x7874_6300n);
+}
