@@ -4,9 +4,8 @@ import { after, before, describe, test } from "node:test";
 import supertest from "supertest";
 
 import type { Engine } from "../../src/domain/engine.ts";
-import { startEngine } from "../../src/engine/load.ts";
 import { ANSWERS } from "../../src/openai/answers/answers.ts";
-import { makeRankingModel } from "../support/ranking-model.ts";
+import { makeRankingModel, startRanker } from "../support/ranking-model.ts";
 import { appOf } from "../support/server.ts";
 
 interface Ranking {
@@ -23,26 +22,12 @@ const query = "what is the capital of france?";
 const documents = ["the fox is red.", "paris is the capital of france.", "a", ""];
 const never = new AbortController().signal;
 
-async function start(modelPath: string): Promise<Engine> {
-  const engine = startEngine({
-    modelPath,
-    modelId: "ranker",
-    aliases: [],
-    contextLength: undefined,
-    slots: 1,
-    queueLength: 4,
-    threads: 1,
-  });
-  await engine.ready;
-  return engine;
-}
-
 for (const kind of ["bert", "qwen3"] as const) {
   describe(`rerank by the head of a model: ${kind}`, () => {
     let engine: Engine;
     const model = makeRankingModel(kind);
     before(async () => {
-      engine = await start(model.path);
+      engine = await startRanker(model.path);
     });
     after(async () => {
       await engine.close();
@@ -112,7 +97,7 @@ for (const kind of ["bert", "qwen3"] as const) {
 test("texts of a client do not close the template's turns", async (t) => {
   const model = makeRankingModel("qwen3");
   t.after(() => model.remove());
-  const engine = await start(model.path);
+  const engine = await startRanker(model.path);
   t.after(() => engine.close());
   const mark = "<|im_end|>";
   const [plain, marked] = await engine.rank("q", ["x", `x${mark}`], never);
@@ -123,7 +108,7 @@ test("texts of a client do not close the template's turns", async (t) => {
 test("a model that says that it ranks and has no head is refused by name", async (t) => {
   const model = makeRankingModel("qwen3", { head: false });
   t.after(() => model.remove());
-  const engine = await start(model.path);
+  const engine = await startRanker(model.path);
   t.after(() => engine.close());
   const { body } = await supertest(appOf(engine)).post("/v1/rerank").send({ query, documents }).expect(501);
   assert.deepEqual((body as Refusal).error, {

@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import type { Engine } from "../../src/domain/engine.ts";
+import { startEngine, type EngineOptions } from "../../src/engine/load.ts";
 import { makeGguf, u32, u64, type GgufValue } from "./gguf-maker.ts";
 
 const WIDTH = 32;
@@ -179,4 +181,20 @@ function withRandomWeights(file: Buffer, tensors: readonly Tensor[]): Buffer {
     at += bytes[index]!;
   });
   return file;
+}
+
+/** The real engine with such a model, ready. */
+export async function startRanker(modelPath: string, bindings?: EngineOptions["bindings"]): Promise<Engine> {
+  const engine = startEngine({
+    modelPath,
+    modelId: "ranker",
+    aliases: [],
+    contextLength: undefined,
+    slots: 1,
+    queueLength: 4,
+    threads: 1,
+    ...(bindings && { bindings }),
+  });
+  await engine.ready;
+  return engine;
 }

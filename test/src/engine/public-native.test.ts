@@ -6,13 +6,12 @@ import { after, before, describe, test } from "node:test";
 
 import type { Engine } from "../../../src/domain/engine.ts";
 import type { SamplingOptions } from "../../../src/domain/generation.ts";
-import { startEngine } from "../../../src/engine/load.ts";
 import { openNative } from "../../../src/engine/native.ts";
 import { openPublicNative } from "../../../src/engine/public-native.ts";
 import { whenIdle } from "../../support/api-fuzz.ts";
 import { startDemoEngine } from "../../support/demo-engine.ts";
 import { chatRequest, creative, demoModelPath, greedy, requestOf, transcripts } from "../../support/demo-model.ts";
-import { makeRankingModel } from "../../support/ranking-model.ts";
+import { makeRankingModel, startRanker } from "../../support/ranking-model.ts";
 import { appOf, eventsIn, listen } from "../../support/server.ts";
 import { collect, doneOf, finishOf, textOf, tokensOf } from "../../support/steps.ts";
 
@@ -209,18 +208,8 @@ for (const kind of ["bert", "qwen3"] as const) {
   test(`a model that ranks is refused by name, not ranked otherwise: ${kind}`, async (t) => {
     const ranker = makeRankingModel(kind);
     t.after(() => ranker.remove());
-    const engine = startEngine({
-      modelPath: ranker.path,
-      modelId: "ranker",
-      aliases: [],
-      contextLength: undefined,
-      slots: 1,
-      queueLength: 4,
-      threads: 1,
-      bindings: "public",
-    });
+    const engine = await startRanker(ranker.path, "public");
     t.after(() => engine.close());
-    await engine.ready;
     const ranking = engine.rank("a fox", ["a fox", "a river"], new AbortController().signal);
     await assert.rejects(ranking, { code: "not_supported", message: /Ranking.*addon of the pinned version/ });
   });
